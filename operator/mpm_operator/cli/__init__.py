@@ -1,0 +1,1 @@
+"""The command `mpm`: one file per verb."""

@@ -1,0 +1,1 @@
+"""The decision, pure: values in, values out; the time is an argument."""

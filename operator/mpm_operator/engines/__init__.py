@@ -1,0 +1,1 @@
+"""One file per data plane, behind one small Protocol."""

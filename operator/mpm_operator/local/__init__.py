@@ -1,0 +1,1 @@
+"""The same YAML on one machine: child processes instead of pods."""

@@ -1,0 +1,1 @@
+"""The Multi-Processing Modules: prefork, worker, event."""
