@@ -1,0 +1,114 @@
+"""What is to be done: the planner's whole output, executed by `kube/` and `local/` in the order of the fields.
+
+Order matters: first controls that lower ceilings (they make room), then resumes, quiesces, deletion costs, then
+replicas, then controls that raise ceilings, then rebalances. An executor that fails at one step stops and plans
+again; every step may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .memory import Memory
+
+VICTIM_COST = -1000
+"""Value of `controller.kubernetes.io/pod-deletion-cost` on drained pods."""
+
+QUIESCE_TTL_SECONDS = 30
+"""A quiesced pod serves again by itself when the operator did not renew for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One `PUT /control` for one pod."""
+
+    pod: str
+    changes: Mapping[str, int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """One `POST /control/rebalance` for one pod: let go of `share` (0..1) of its connections."""
+
+    pod: str
+    share: float
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition of `status.conditions`, without its times (the writer adds them)."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why the number of pods or threads is what it is: the sentence users read."""
+
+    reason: str
+    """CamelCase, few different ones: SpareThreadsLow, QueueFormed, SpareThreadsHigh, AtMaxRequestWorkers, Steady ..."""
+    message: str
+    chain: tuple[str, ...] = ()
+    """Inputs, law, bound that held it, until when: one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth an Event, once: severity `Normal` or `Warning`."""
+
+    severity: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The slots of the whole WebServer, as shown in `status.workers`."""
+
+    busy: int = 0
+    idle: int = 0
+    total: int = 0
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now, and when to plan again."""
+
+    desired: int
+    """Pods wanted in the end; `replicas` follows when victims have drained."""
+    replicas: int
+    """What the Deployment shall ask for now."""
+    lower: tuple[Control, ...] = ()
+    resume: tuple[str, ...] = ()
+    quiesce: tuple[str, ...] = ()
+    """Victims: to be quiesced, or their TTL renewed."""
+    victims: tuple[str, ...] = ()
+    """Drained victims that get the deletion cost before `replicas` is lowered by them."""
+    pardoned: tuple[str, ...] = ()
+    """Pods that carry a deletion cost and are no victims (any more): it is taken off."""
+    controls: tuple[Control, ...] = ()
+    """Controls that raise, and settings to be mended."""
+    rebalance: tuple[Rebalance, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+    threads_per_child: int = 1
+    conditions: tuple[Condition, ...] = ()
+    decision: Decision = field(default_factory=lambda: Decision("Steady", ""))
+    notes: tuple[Note, ...] = ()
+    memory: Memory | None = None
+    due: float = 0.0
+    """Time at which to plan again at the latest."""
