@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check image cluster-up cluster-down manifests
+.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -32,3 +32,18 @@ check: $(VENV)/.dev-installed  ## Lint, types, import rules (under a minute)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test: venv check cluster-tools  ## Every test, the real-cluster ones included where this is Linux with root
+	$(BIN)/pytest
+
+cluster-tools: venv
+	$(BIN)/python tests/cluster/cluster.py tools
+
+image: cluster-tools  ## Build the worker's and the operator's image by buildah
+	$(BIN)/python tests/cluster/cluster.py images
+
+cluster-up: cluster-tools  ## Start a real one-node cluster and say how to use kubectl with it
+	$(BIN)/python tests/cluster/cluster.py up
+
+cluster-down:  ## End that cluster and everything it left
+	$(BIN)/python tests/cluster/cluster.py down
