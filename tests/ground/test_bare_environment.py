@@ -27,7 +27,8 @@ def test_every_module_of_the_worker_imports_with_httptools_alone(bare_python: li
     code = textwrap.dedent(
         """
         import importlib, pkgutil, mpm_worker
-        names = [m.name for m in pkgutil.walk_packages(mpm_worker.__path__, "mpm_worker.") if "__main__" not in m.name]
+        modules = pkgutil.walk_packages(mpm_worker.__path__, "mpm_worker.")
+        names = [module.name for module in modules if "__main__" not in module.name]
         for name in names:
             importlib.import_module(name)
         print(len(names))

@@ -1,10 +1,10 @@
 """A closed loop of clients against one URL, strict about failures: the load of the tests.
 
-Each client sends a request, waits for the whole response, thinks, sends the next. Nothing is ever retried. Failed
-is whatever a user would call failed: refused, reset, short, a status of 500 or more, or timed out.
+Each client sends a request, waits for the whole response, thinks, sends the next. Nothing is ever retried.
+Failed is whatever a user would call failed: refused, reset, short, a status of 500 or more, or timed out.
 
-Runs alone (`python closed_loop.py URL --clients 40 --seconds 60 --keep-alive`) and prints one JSON line a second and
-a summary as its last line, so that it can run in the cluster's network namespace; TERM ends it early with its summary.
+Runs alone (`python closed_loop.py URL --clients 40 --seconds 60 --keep-alive`), so that it can run in the
+cluster's network namespace; prints one JSON line a second and a summary as its last line; TERM ends it early.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ async def read_response(reader: asyncio.StreamReader) -> tuple[int, bool]:
         await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
         raise ShortResponse(f"{len(error.partial)} of {length} bytes of a body") from error
-    return status, b"\r\nconnection: close" not in fields
+    return status, head.startswith(b"HTTP/1.1") and b"\r\nconnection: close" not in fields
 
 
 async def client(
-    url: str, tally: Tally, stop: asyncio.Event, keep_alive: bool, think: float, timeout: float
+    url: str, tally: Tally, stop: asyncio.Event, keep_alive: bool, think: float, patience: float
 ) -> None:
     """One client: at most one request under way, each on a kept or on a new connection."""
     parts = urlsplit(url)
@@ -78,7 +78,7 @@ async def client(
         began = time.monotonic()
         stays = False
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 if writer is None:
                     reader, writer = await asyncio.open_connection(host, port)
                     tally.connections += 1
@@ -87,7 +87,7 @@ async def client(
             if status >= 500:
                 tally.fail(f"status {status}", "")
         except TimeoutError:
-            tally.fail("timed out", f"after {timeout} s")
+            tally.fail("timed out", f"after {patience} s")
         except ConnectionRefusedError as error:
             tally.fail("refused", str(error))
         except ShortResponse as error:
