@@ -1,8 +1,8 @@
-"""What is to be done: the planner's whole output, executed by `kube/` and `local/` in the order of the fields.
+"""What is to be done: the planner's whole output, executed in the order of the fields.
 
-Order matters: first controls that lower ceilings (they make room), then resumes, quiesces, deletion costs, then
-replicas, then controls that raise ceilings, then rebalances. An executor that fails at one step stops and plans
-again; every step may be repeated without harm.
+Order matters: first controls that lower ceilings (they make room), then resumes, quiesces, deletion costs,
+then replicas, then controls that raise ceilings, then rebalances. An executor that fails at one step stops
+and plans again; every step may be repeated without harm.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Decision:
     """Why the number of pods or threads is what it is: the sentence users read."""
 
     reason: str
-    """CamelCase, few different ones: SpareThreadsLow, QueueFormed, SpareThreadsHigh, AtMaxRequestWorkers, Steady ..."""
+    """CamelCase, few different ones: see `explain.py`."""
     message: str
     chain: tuple[str, ...] = ()
     """Inputs, law, bound that held it, until when: one sentence each."""

@@ -1,7 +1,7 @@
 """What was observed of one WebServer at one moment: the planner's whole input.
 
-Built by `kube/` from its caches and streams and by `local/` from its child processes. Every time in here is in
-seconds of one monotonic clock, the clock of the `now` that goes to the planner.
+Built by `kube/` from its caches and streams and by `local/` from its child processes. Every time in here is
+in seconds of one monotonic clock, the clock of the `now` that goes to the planner.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Pod:
     """When that cost was first seen in the watch."""
     restarts: int = 0
     trouble: str = ""
-    """Why it cannot start, in Kubernetes' words: `ImagePullBackOff: ...`, `CrashLoopBackOff`, `Unschedulable`."""
+    """Why it cannot start, in Kubernetes' words, e.g. `ImagePullBackOff: ...`, `Unschedulable`."""
 
 
 @dataclass(frozen=True, slots=True)

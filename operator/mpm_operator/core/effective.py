@@ -1,0 +1,73 @@
+"""The directives that take effect, and what was corrected on the way to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .spec import MPM
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Least and most idle slots over the whole WebServer."""
+
+    min_spare: int
+    max_spare: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The directives after every check and correction; shown in `status.effective`."""
+
+    mpm: MPM
+    start_servers: int
+    threads_per_child: int
+    threads_tuned: bool
+    """ThreadsPerChild was left out: the planner tunes it."""
+    thread_limit: int
+    band: Band | None
+    """MinSpare and MaxSpare in slots; None = computed from the load."""
+    max_request_workers: int
+    """Rounded down to whole pods, at least one."""
+    server_limit: int
+    """In servers, draining and rolling ones included."""
+    processes_per_pod: int
+    max_connections_per_child: int
+    async_request_worker_factor: int
+    listen_backlog: int
+    graceful_shutdown_timeout_seconds: int
+    timeout_seconds: int
+    keep_alive: bool
+    keep_alive_timeout_seconds: int
+    max_keep_alive_requests: int
+    limit_request_body_bytes: int
+    min_replicas: int
+    scale_down_stabilization_seconds: int
+    wait_probability_percent: int
+    drain_delay_seconds: int
+
+    @property
+    def slots_per_pod(self) -> int:
+        """Slots of a pod without burst: processesPerPod × threadsPerChild."""
+        return self.processes_per_pod * self.threads_per_child
+
+    @property
+    def max_pods(self) -> int:
+        """Most pods that MaxRequestWorkers allows, surge excluded."""
+        return max(1, self.max_request_workers // self.slots_per_pod)
+
+    @property
+    def start_pods(self) -> int:
+        """Pods at first creation: StartServers in whole pods."""
+        return -(-self.start_servers // self.processes_per_pod)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One value that was not used as given: what it was, what it became, and httpd's reason."""
+
+    field: str
+    """Path in the spec, e.g. `spec.mpm.threadsPerChild`."""
+    message: str
