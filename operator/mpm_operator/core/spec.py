@@ -16,7 +16,16 @@ from msgspec import Meta, Struct, field
 Count = Annotated[int, Meta(ge=0, le=200_000)]
 Seconds = Annotated[int, Meta(ge=0, le=86_400)]
 Percent = Annotated[int, Meta(ge=1, le=50)]
-Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        extra_json_schema={"message": "must be a name like `shop-code`: a-z, 0-9, `-` and `.` inside"},
+    ),
+]
+Labels = Annotated[dict[str, str], Meta(max_length=64)]
 
 
 class Engine(StrEnum):
@@ -52,13 +61,13 @@ class _Value(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", om
     """A part of the resource: immutable, unknown fields are errors, names in camelCase."""
 
 
-class ConfigMapRef(_Value):
+class ConfigMapRef(_Value, frozen=True):
     """A ConfigMap in the namespace of the WebServer."""
 
     name: Annotated[Name, Meta(description="Name of the ConfigMap.")]
 
 
-class App(_Value):
+class App(_Value, frozen=True):
     """The application that the slots run."""
 
     module: Annotated[
@@ -68,6 +77,7 @@ class App(_Value):
             max_length=256,
             pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$",
             description="WSGI application as MODULE:CALLABLE, e.g. `shop.wsgi:application`.",
+            extra_json_schema={"message": "must be MODULE:CALLABLE, e.g. `shop.wsgi:application`"},
         ),
     ]
     config_map_ref: Annotated[
@@ -79,13 +89,14 @@ class App(_Value):
     ] = None
 
 
-class MPMDirectives(_Value):
+class MPMDirectives(_Value, frozen=True):
     """Apache httpd's MPM directives, in camelCase."""
 
     type: Annotated[
         MPM,
         Meta(
-            description="Prefork: one request a process; Worker: a thread keeps its connection; Event: only running requests hold a thread."
+            description="Prefork: one request a process; Worker: a thread keeps its connection; Event: "
+            "only running requests hold a thread."
         ),
     ] = MPM.EVENT
     start_servers: Annotated[
@@ -95,7 +106,8 @@ class MPMDirectives(_Value):
     threads_per_child: Annotated[
         Count | None,
         Meta(
-            description="ThreadsPerChild: threads of each server, changed live; left out it is tuned (25 at first)."
+            description="ThreadsPerChild: threads of each server, changed live; left out it is tuned (25 "
+            "at first)."
         ),
     ] = None
     thread_limit: Annotated[
@@ -105,31 +117,36 @@ class MPMDirectives(_Value):
     min_spare_threads: Annotated[
         Count | None,
         Meta(
-            description="MinSpareThreads: least idle slots over the whole WebServer (Worker, Event); left out it is computed from the load."
+            description="MinSpareThreads: least idle slots over the whole WebServer (Worker, Event); left "
+            "out it is computed from the load."
         ),
     ] = None
     max_spare_threads: Annotated[
         Count | None,
         Meta(
-            description="MaxSpareThreads: most idle slots over the whole WebServer (Worker, Event); left out it is computed from the load."
+            description="MaxSpareThreads: most idle slots over the whole WebServer (Worker, Event); left "
+            "out it is computed from the load."
         ),
     ] = None
     min_spare_servers: Annotated[
         Count | None,
         Meta(
-            description="MinSpareServers: least idle servers over the whole WebServer (Prefork); left out it is computed from the load."
+            description="MinSpareServers: least idle servers over the whole WebServer (Prefork); left out "
+            "it is computed from the load."
         ),
     ] = None
     max_spare_servers: Annotated[
         Count | None,
         Meta(
-            description="MaxSpareServers: most idle servers over the whole WebServer (Prefork); left out it is computed from the load."
+            description="MaxSpareServers: most idle servers over the whole WebServer (Prefork); left out "
+            "it is computed from the load."
         ),
     ] = None
     max_request_workers: Annotated[
         Count | None,
         Meta(
-            description="MaxRequestWorkers: most slots over the whole WebServer at every moment, rounded down to whole pods, at least one."
+            description="MaxRequestWorkers: most slots over the whole WebServer at every moment, rounded "
+            "down to whole pods, at least one."
         ),
     ] = None
     server_limit: Annotated[
@@ -139,25 +156,29 @@ class MPMDirectives(_Value):
     max_connections_per_child: Annotated[
         Annotated[int, Meta(ge=0, le=2_147_483_647)],
         Meta(
-            description="MaxConnectionsPerChild: connections after which a server is recycled inside its pod; 0 = never."
+            description="MaxConnectionsPerChild: connections after which a server is recycled inside its "
+            "pod; 0 = never."
         ),
     ] = 0
     async_request_worker_factor: Annotated[
         Annotated[int, Meta(ge=1, le=1000)],
         Meta(
-            description="AsyncRequestWorkerFactor: connections an Event server accepts beyond its threads, for each idle thread."
+            description="AsyncRequestWorkerFactor: connections an Event server accepts beyond its threads, "
+            "for each idle thread."
         ),
     ] = 2
     listen_backlog: Annotated[
         Annotated[int, Meta(ge=1, le=65_535)],
         Meta(
-            description="ListenBacklog: length of the queue of connections that wait for a slot; a change rolls the pods."
+            description="ListenBacklog: length of the queue of connections that wait for a slot; a change "
+            "rolls the pods."
         ),
     ] = 511
     graceful_shutdown_timeout_seconds: Annotated[
         Seconds,
         Meta(
-            description="GracefulShutdownTimeout: longest a draining pod waits for its requests; 0 = one hour."
+            description="GracefulShutdownTimeout: longest a draining pod waits for its requests; 0 = one "
+            "hour."
         ),
     ] = 60
     processes_per_pod: Annotated[
@@ -166,7 +187,7 @@ class MPMDirectives(_Value):
     ] = None
 
 
-class HTTPSettings(_Value):
+class HTTPSettings(_Value, frozen=True):
     """httpd's core directives of connections, changed live."""
 
     timeout_seconds: Annotated[
@@ -182,12 +203,12 @@ class HTTPSettings(_Value):
         Meta(description="MaxKeepAliveRequests: requests a connection; 0 = without limit."),
     ] = 100
     limit_request_body_bytes: Annotated[
-        Annotated[int, Meta(ge=0, le=2**53)],
+        Annotated[int, Meta(ge=0, le=2**50)],
         Meta(description="LimitRequestBody: largest request body; 0 = without limit."),
     ] = 1_073_741_824
 
 
-class Scaling(_Value):
+class Scaling(_Value, frozen=True):
     """What httpd has no word for."""
 
     min_replicas: Annotated[Annotated[int, Meta(ge=1, le=10_000)], Meta(description="Least pods.")] = 1
@@ -197,37 +218,74 @@ class Scaling(_Value):
     wait_probability_percent: Annotated[
         Percent,
         Meta(
-            description="How often a request may have to wait for a slot; the computed spare slots follow from it."
+            description="How often a request may have to wait for a slot; the computed spare slots follow "
+            "from it."
         ),
     ] = 5
     drain_delay_seconds: Annotated[
         Annotated[int, Meta(ge=0, le=600)],
         Meta(
-            description="How long a pod that was told to end still accepts, until every proxy has forgotten it."
+            description="How long a pod that was told to end still accepts, until every proxy has "
+            "forgotten it."
         ),
     ] = 5
     resize: Annotated[
         Resize,
         Meta(
-            description="InPlace: CPU and memory of the pods follow their threads by in-place resize where the cluster has it."
+            description="InPlace: CPU and memory of the pods follow their threads by in-place resize where "
+            "the cluster has it."
         ),
     ] = Resize.IN_PLACE
 
 
-class ServiceSettings(_Value):
+class ServiceSettings(_Value, frozen=True):
     """The Service in front of the pods."""
 
     port: Annotated[Annotated[int, Meta(ge=1, le=65_535)], Meta(description="Port of the Service.")] = 80
     type: Annotated[ServiceType, Meta(description="Type of the Service.")] = ServiceType.CLUSTER_IP
 
 
-class WebServerSpec(_Value):
+class PodMetadata(_Value, frozen=True):
+    """Labels and annotations that the pods get besides the operator's own."""
+
+    labels: Annotated[Labels, Meta(description="More labels of the pods.")] = field(default_factory=dict)
+    annotations: Annotated[Labels, Meta(description="More annotations of the pods.")] = field(
+        default_factory=dict
+    )
+
+
+class PodTemplate(_Value, frozen=True):
+    """What a user wants otherwise in the pods: a pod template of which everything may be left out."""
+
+    metadata: Annotated[PodMetadata, Meta(description="More labels and annotations.")] = field(
+        default_factory=PodMetadata
+    )
+    spec: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Part of a PodSpec, e.g. `nodeSelector`, or a container `worker` with `resources` "
+            "and "
+            "`env`; other containers run beside it."
+        ),
+    ] = field(default_factory=dict)
+
+
+class WebServerSpec(_Value, frozen=True):
     """A pool of blocking workers that scales itself."""
 
     app: Annotated[App, Meta(description="The application that the slots run.")]
     engine: Annotated[Engine, Meta(description="The data plane in the pods.")] = Engine.BUILTIN
     image: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=512)] | None,
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=512,
+                pattern=r"^\S+$",
+                extra_json_schema={"message": "must be an image reference without blanks, e.g. `shop:1`"},
+            ),
+        ]
+        | None,
         Meta(description="Image built FROM the worker image; left out: the worker image itself."),
     ] = None
     mpm: Annotated[MPMDirectives, Meta(description="Apache httpd's MPM directives, in camelCase.")] = field(
@@ -249,12 +307,14 @@ class WebServerSpec(_Value):
     replicas: Annotated[
         Annotated[int, Meta(ge=0, le=10_000)] | None,
         Meta(
-            description="Pods set by hand or by an HPA through the scale subresource; while set, that many, and only threads are tuned."
+            description="Pods set by hand or by an HPA through the scale subresource; while set, that "
+            "many, and only threads are tuned."
         ),
     ] = None
     pod_template: Annotated[
-        dict[str, Any],
+        PodTemplate,
         Meta(
-            description="Merged into the built pod template: lists by `name`, the operator's own fields win and a conflict is named."
+            description="Merged into the built pod template: lists by `name`, the operator's own fields win "
+            "and a conflict is named."
         ),
-    ] = field(default_factory=dict)
+    ] = field(default_factory=PodTemplate)

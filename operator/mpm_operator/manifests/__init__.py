@@ -1,1 +1,20 @@
-"""Pure builders of the children of a WebServer, as dicts."""
+"""Pure builders of what a WebServer owns: values in, Kubernetes objects as dicts out."""
+
+from .children import Children, children
+from .owner import API_VERSION, KIND, WEBSERVER_LABEL, Manifest, Owner
+from .scale import scale
+from .secret import ControlKey, ControlKeys, control_key
+
+__all__ = [
+    "API_VERSION",
+    "KIND",
+    "WEBSERVER_LABEL",
+    "Children",
+    "ControlKey",
+    "ControlKeys",
+    "Manifest",
+    "Owner",
+    "children",
+    "control_key",
+    "scale",
+]

@@ -1,0 +1,88 @@
+"""Everything that one WebServer owns, built in one place and in one piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .config_map import config_map
+from .deployment import deployment
+from .disruption import pod_disruption_budget
+from .secret import secret
+from .service import service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mpm_operator.core.directives import Effective
+    from mpm_operator.core.spec import WebServerSpec
+
+    from .owner import Manifest, Owner
+    from .secret import ControlKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """The objects that the field manager `mpm-operator` applies; none of them holds `replicas`."""
+
+    deployment: Manifest
+    service: Manifest
+    config_map: Manifest
+    secret: Manifest
+    pod_disruption_budget: Manifest
+    conflicts: tuple[str, ...]
+    """Fields of `spec.podTemplate` that were not used because the operator owns them, one sentence each."""
+
+    def in_order(self) -> tuple[Manifest, ...]:
+        """What the pods mount comes before the pods."""
+        return (
+            self.config_map,
+            self.secret,
+            self.service,
+            self.pod_disruption_budget,
+            self.deployment,
+        )
+
+
+def children(
+    owner: Owner,
+    spec: WebServerSpec,
+    effective: Effective,
+    *,
+    config: Mapping[str, str],
+    rollout: Mapping[str, Any],
+    default_image: str,
+    keys: ControlKeys,
+    app_data: Mapping[str, str] | None = None,
+    running: Mapping[str, Any] | None = None,
+) -> Children:
+    """Build the children of `owner`.
+
+    config: file name → content of the settings ConfigMap (`Engine.config`); changing it rolls no pod.
+    rollout: the engine's settings that only a new pod can have (`Engine.rollout`).
+    default_image: used when `spec.image` is left out.
+    keys: content of the control Secret (`control_key`); changing it rolls no pod.
+    app_data: `data` and `binaryData` of the ConfigMap that `spec.app.configMapRef` names, in one mapping; its
+        change rolls the pods. A reference without data is a ValueError: whoever found the ConfigMap missing
+        says so in a condition and leaves the pods alone, instead of rolling them into nothing.
+    running: the live Deployment, if there is one. A shorter drain than it has is no reason to roll pods.
+    """
+    if spec.app.config_map_ref is not None and app_data is None:
+        raise ValueError("app_data must hold the ConfigMap that spec.app.configMapRef names")
+    built, conflicts = deployment(
+        owner,
+        spec,
+        effective,
+        rollout=rollout,
+        image=spec.image or default_image,
+        app_data=app_data,
+        running=running,
+    )
+    return Children(
+        deployment=built,
+        service=service(owner, spec.service),
+        config_map=config_map(owner, config),
+        secret=secret(owner, keys),
+        pod_disruption_budget=pod_disruption_budget(owner),
+        conflicts=conflicts,
+    )

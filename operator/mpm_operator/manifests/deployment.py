@@ -1,0 +1,112 @@
+"""The Deployment: the pods' template, how it rolls, and what makes it roll.
+
+It never holds `replicas`: that field belongs to the field manager of `scale.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import merge, pod
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mpm_operator.core.directives import Effective
+    from mpm_operator.core.spec import WebServerSpec
+
+    from .owner import Manifest, Owner
+
+GENERATION = "mpm-operator.io/generation"
+"""Annotation of the pod template: hash of what needs a rollout."""
+
+DRAIN_DELAY = "mpm-operator.io/drain-delay-seconds"
+"""Annotation of the pod template: the drain delay that its pods have at least."""
+
+GRACE_MARGIN_SECONDS = 10
+"""Between the worker's own drain deadline and the kubelet's KILL."""
+
+PROGRESS_DEADLINE_SECONDS = 600
+
+
+def deployment(
+    owner: Owner,
+    spec: WebServerSpec,
+    effective: Effective,
+    *,
+    rollout: Mapping[str, Any],
+    image: str,
+    app_data: Mapping[str, str] | None,
+    running: Mapping[str, Any] | None,
+) -> tuple[Manifest, tuple[str, ...]]:
+    """The Deployment NAME and the sentences about `spec.podTemplate` fields that were not used."""
+    theirs = msgspec.to_builtins(spec.pod_template)
+    ours = pod.owned(owner, spec, image=image, grace_seconds=grace_seconds(effective))
+    template = merge.merged(pod.defaults(owner, effective), theirs, ours)
+    generation = digest({"template": without_grace(template), "rollout": rollout, "app": app_data})
+    drain, grace = longest_drain(effective, generation, running)
+    template["spec"]["terminationGracePeriodSeconds"] = grace
+    annotations = template["metadata"].setdefault("annotations", {})
+    annotations |= {GENERATION: generation, DRAIN_DELAY: str(drain)}
+    built = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": owner.metadata(owner.name),
+        "spec": {
+            "selector": {"matchLabels": owner.selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(effective)},
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
+            "revisionHistoryLimit": 3,
+            "template": template,
+        },
+    }
+    return built, tuple(merge.conflicts(theirs, ours, "spec.podTemplate"))
+
+
+def rolling_update(effective: Effective) -> dict[str, int]:
+    """How many pods a rollout may have above and below `replicas`.
+
+    The surge is what ServerLimit leaves above MaxRequestWorkers, in whole pods. Without room for one, pods
+    have to go before their successors come.
+    """
+    most = effective.server_limit // effective.processes_per_pod
+    surge = max(0, most - effective.max_pods)
+    return {"maxSurge": surge, "maxUnavailable": 0 if surge else 1}
+
+
+def grace_seconds(effective: Effective) -> int:
+    """terminationGracePeriodSeconds that the settings ask for: accept, drain, and a margin."""
+    return effective.drain_delay_seconds + effective.graceful_shutdown_timeout_seconds + GRACE_MARGIN_SECONDS
+
+
+def longest_drain(
+    effective: Effective, generation: str, running: Mapping[str, Any] | None
+) -> tuple[int, int]:
+    """The template's drain delay and grace period, in seconds.
+
+    A shorter drain needs no new pods, so while nothing else rolls them the template keeps what they have.
+    """
+    wanted = effective.drain_delay_seconds, grace_seconds(effective)
+    template = (running or {}).get("spec", {}).get("template", {})
+    annotations = template.get("metadata", {}).get("annotations") or {}
+    if annotations.get(GENERATION) != generation:
+        return wanted
+    drain = annotations.get(DRAIN_DELAY, "")
+    grace = template.get("spec", {}).get("terminationGracePeriodSeconds", 0)
+    return max(wanted[0], int(drain) if drain.isdecimal() else 0), max(wanted[1], grace)
+
+
+def without_grace(template: Manifest) -> Manifest:
+    """The template without the one field whose change alone does not always roll pods."""
+    spec = {key: value for key, value in template["spec"].items() if key != "terminationGracePeriodSeconds"}
+    return {**template, "spec": spec}
+
+
+def digest(value: Any) -> str:
+    """A short name of a value: 16 hex digits, equal for equal values."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
