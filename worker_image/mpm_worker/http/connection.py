@@ -1,0 +1,260 @@
+"""The server's side of one connection: bytes in, requests and their bodies out, in order (RFC 9112, 9.3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mpm_worker.http.chunks import ChunkedBody
+from mpm_worker.http.errors import Limits, ProtocolError
+from mpm_worker.http.fields import Fields, parse_fields
+from mpm_worker.http.lines import HeadLines
+from mpm_worker.http.target import RequestLine, parse_request_line
+
+_DEFAULT_LIMITS: Final = Limits()
+
+# Clients of a kept-alive connection repeat their fields to the byte: reading a section once serves them all. Bounded in
+# count and size; a hit is the same bytes, so it can be no different reading.
+_KNOWN: dict[bytes, Fields] = {}
+_KNOWN_MOST: Final = 128
+_KNOWN_BYTES: Final = 1024
+
+
+class Request:
+    """A request whose head is complete. Its body, if any, is read through the connection.
+
+    `target` are the raw bytes; `path` is percent-decoded latin-1 text (PEP 3333), `query` is not decoded.
+    `cgi` holds the fields under CGI's names and is shared: copy, never change. `length` is None for a chunked body.
+    """
+
+    __slots__ = (
+        "cgi",
+        "expect_continue",
+        "keep_alive",
+        "length",
+        "line",
+        "method",
+        "path",
+        "query",
+        "target_text",
+        "version",
+    )
+
+    def __init__(self, line: RequestLine, fields: Fields) -> None:
+        self.line = line
+        self.method, self.target_text, self.path, self.query, minor, authority = line
+        self.cgi = fields.cgi if authority is None else {**fields.cgi, "HTTP_HOST": authority}
+        self.length = None if fields.chunked else fields.length
+        if minor:
+            self.version = (1, 1)
+            self.keep_alive = not fields.close
+            self.expect_continue = fields.expect and (fields.chunked or fields.length > 0)
+        else:
+            self.version = (1, 0)
+            self.keep_alive = fields.keep_alive and not fields.close
+            self.expect_continue = False
+
+    @property
+    def target(self) -> bytes:
+        return self.target_text.encode("latin-1")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fields by lower-case name, repeated ones joined."""
+        return {key.removeprefix("HTTP_").replace("_", "-").lower(): value for key, value in self.cgi.items()}
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target_text}>"
+
+
+class Connection:
+    """Sans-IO state of one client connection.
+
+    `receive` never raises: what is wrong comes out of `next_request` or `read_body` where it stands in the stream, after
+    the requests before it, and then stays. `peer` is free for the owner of the socket (address, port).
+    """
+
+    __slots__ = ("_chunks", "_data", "_error", "_left", "_lines", "_searched", "eof", "limits", "peer")
+
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.peer: tuple[str, str] | None = None
+        self.eof = False
+        self._data = b""
+        self._searched = 0
+        self._lines: HeadLines | None = None
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
+        self._error: ProtocolError | None = None
+
+    def receive(self, data: bytes) -> None:
+        """Adds what the socket gave; b"" = the client ended its side."""
+        if not data:
+            self.eof = True
+        elif self._data:
+            self._data += data
+        else:
+            self._data = data
+
+    def idle(self) -> bool:
+        """Whether nothing of a next request has come: a kept-alive connection that may be closed."""
+        return not self._data.lstrip(b"\r\n") and self.body_done and self._error is None
+
+    # -- heads
+
+    def next_request(self) -> Request | None:
+        """The next request whose head is complete; None = more bytes are needed (or, after `eof`, none will come).
+
+        What is left of the previous request's body is skipped first. Raises ProtocolError.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            if (self._left or self._chunks is not None) and not self.skip_body():
+                return None
+            return self._next_request()
+        except ProtocolError as error:
+            raise self._keep(error) from None
+
+    def _next_request(self) -> Request | None:
+        data = self._data
+        if not data:
+            return None
+        if data[0] == 13:
+            # Empty lines before a request line are ignored (RFC 9112, 2.2).
+            while data.startswith(b"\r\n"):
+                data = data[2:]
+            self._data = data
+        end = data.find(b"\r\n\r\n", self._searched)
+        if end < 0:
+            return self._unfinished(data)
+        self._searched = 0
+        try:
+            line, fields = self._read_head(data, end)
+        except (ProtocolError, ValueError) as error:
+            HeadLines(self.limits).advance(data[: end + 4])
+            if isinstance(error, ProtocolError):
+                raise
+            raise ProtocolError(400, "the header section breaks the grammar (RFC 9112, 5)") from error
+        self._lines = None
+        request = self._begin(line, fields)
+        self._data = data[end + 4 :]
+        return request
+
+    def _read_head(self, data: bytes, end: int) -> tuple[RequestLine, Fields]:
+        eol = data.find(b"\r\n")
+        limits = self.limits
+        if eol > limits.request_line or end - eol - 2 > limits.header_bytes:
+            raise ValueError("the head is too long")
+        line = parse_request_line(data[:eol].decode("latin-1"))
+        section = data[eol + 2 : end + 2]
+        fields = _KNOWN.get(section)
+        if fields is None or fields.count > limits.header_count:
+            fields = parse_fields(section.decode("latin-1"), limits.header_count)
+            if len(section) <= _KNOWN_BYTES:
+                if len(_KNOWN) >= _KNOWN_MOST:
+                    _KNOWN.clear()
+                _KNOWN[section] = fields
+        return line, fields
+
+    def _unfinished(self, data: bytes) -> None:
+        """Refuses as early as possible what cannot become a head, else waits."""
+        if not data:
+            return
+        if self._lines is None:
+            self._lines = HeadLines(self.limits)
+        self._lines.advance(data)
+        if self.eof:
+            raise ProtocolError(400, "the connection ended inside a request head")
+        self._searched = max(0, len(data) - 3)
+
+    def _begin(self, line: RequestLine, fields: Fields) -> Request:
+        """The rules that need request line and fields together; then the body is set up."""
+        if line.minor:
+            if fields.host is None:
+                raise ProtocolError(400, "an HTTP/1.1 request without Host (RFC 9112, 3.2)")
+            if fields.other_expectation:
+                raise ProtocolError(417, "an expectation other than 100-continue (RFC 9110, 10.1.1)")
+        elif fields.chunked:
+            raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request (RFC 9112, 6.1)")
+        if fields.length > self.limits.body:
+            raise ProtocolError(413, f"the body is longer than {self.limits.body} bytes")
+        self._left = fields.length
+        self._chunks = ChunkedBody(self.limits) if fields.chunked else None
+        return Request(line, fields)
+
+    # -- bodies
+
+    @property
+    def body_done(self) -> bool:
+        """Whether the body of the last request has been taken out (or there was none)."""
+        return not self._left and self._chunks is None
+
+    @property
+    def body_left(self) -> int | None:
+        """Bytes of the body not taken out yet; None = chunked, nobody knows."""
+        return None if self._chunks is not None else self._left
+
+    @property
+    def body_arrived(self) -> bool:
+        """Whether bytes of the body (or after it) wait in memory."""
+        return bool(self._data)
+
+    def read_body(self, most: int) -> bytes | None:
+        """At most `most` bytes of the body that have arrived; b"" = its end; None = more bytes are needed.
+
+        Raises ProtocolError, also when the client ended before the body did.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._read_body(most)
+        except ProtocolError as error:
+            raise self._keep(error) from None
+
+    def _read_body(self, most: int) -> bytes | None:
+        if self._chunks is not None:
+            pieces, used = self._chunks.decode(self._data, 0, most)
+            self._data = self._data[used:]
+            if self._chunks.done:
+                self._chunks = None
+            if pieces:
+                return b"".join(pieces)
+            if self._chunks is None:
+                return b""
+        elif not self._left:
+            return b""
+        elif self._data:
+            piece = self._data[: min(self._left, most)]
+            self._data = self._data[len(piece) :]
+            self._left -= len(piece)
+            return piece
+        if self.eof:
+            raise ProtocolError(400, "the connection ended inside a request body (RFC 9112, 8)")
+        return None
+
+    def took(self, count: int) -> None:
+        """`count` bytes of a body of known length went from the socket into the reader's own memory."""
+        self._left -= count
+
+    def skip_body(self) -> bool:
+        """Throws away what has arrived of the body; whether that was all of it. Raises ProtocolError."""
+        while not self.body_done:
+            if self.read_body(1 << 20) is None:
+                return False
+        return True
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """What ended this stream of requests, once it has come out."""
+        return self._error
+
+    def refuse(self, status: int, rule: str) -> ProtocolError:
+        """Ends the stream for a reason that only the caller sees: a clock that ran out."""
+        return self._keep(ProtocolError(status, rule))
+
+    def _keep(self, error: ProtocolError) -> ProtocolError:
+        if self._error is None:
+            error.bodyless = self._data.startswith(b"HEAD ")
+            self._error = error
+            self._data = b""
+        return error

@@ -1,0 +1,26 @@
+"""uri-host [":" port] (RFC 9110, 7.2), narrower than RFC 3986: no userinfo, no comma, never empty."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+
+_NAME = re.compile(r"((?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?").fullmatch
+_LITERAL = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?").fullmatch
+
+
+def valid_host(value: str) -> bool:
+    """Whether `value` may stand in Host or as the authority of a target. Comma is legal in a reg-name but is what
+    two joined Host fields look like, so it is refused."""
+    match = _NAME(value) or _LITERAL(value)
+    if match is None or int(match[2] or 0) > 65535:
+        return False
+    return value[0] != "[" or _is_ipv6(match[1])
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

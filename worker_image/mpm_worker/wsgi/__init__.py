@@ -1,0 +1,9 @@
+"""The gateway between one HTTP request on a socket and a WSGI application (PEP 3333)."""
+
+from __future__ import annotations
+
+from mpm_worker.wsgi.files import FileWrapper
+from mpm_worker.wsgi.gateway import Outcome, reject, serve
+from mpm_worker.wsgi.server import Server, Settings
+
+__all__ = ["FileWrapper", "Outcome", "Server", "Settings", "reject", "serve"]

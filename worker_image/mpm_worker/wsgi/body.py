@@ -1,0 +1,116 @@
+"""wsgi.input: the request body as a lazy binary file."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from mpm_worker.http.errors import ProtocolError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from mpm_worker.http import Connection
+
+_RECEIVE: Final = 65536
+# A body may make a slot wait for the timeout, and longer only while it brings this much (httpd's RequestReadTimeout).
+_BYTES_PER_SECOND: Final = 500
+
+
+class RequestBodyError(OSError):
+    """The body ended early, broke the chunked grammar, grew too long or came too slowly: what was read is not all."""
+
+
+class BodyStream(io.RawIOBase):
+    """The raw side of wsgi.input; io.BufferedReader above it brings read, readline and iteration.
+
+    Nothing is received before the application reads; `invite` is called then, for 100 Continue (RFC 9110, 10.1.1).
+    """
+
+    def __init__(
+        self, sock: socket.socket, connection: Connection, timeout: float, invite: Callable[[], None] | None
+    ) -> None:
+        self._sock = sock
+        self._connection: Connection | None = connection
+        self._timeout = timeout
+        self._invite = invite
+        self._waited = 0.0
+        self._received = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        connection = self._living()
+        left = connection.body_left
+        if left and not connection.body_arrived:
+            # A body of known length goes from the kernel straight into the reader's memory.
+            count: int = self._wait(connection, self._sock.recv_into, buffer, min(left, len(buffer)))
+            if count:
+                connection.took(count)
+                self._count(connection, count)
+                return count
+            connection.receive(b"")
+        piece = self.take(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def readall(self) -> bytes:
+        pieces = []
+        while piece := self.take(1 << 20):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def take(self, most: int) -> bytes:
+        """At most `most` bytes, waiting for them; b"" = the end of the body."""
+        connection = self._living()
+        while True:
+            try:
+                piece = connection.read_body(most)
+            except ProtocolError as error:
+                raise RequestBodyError(str(error)) from error
+            if piece is not None:
+                return piece
+            data: bytes = self._wait(connection, self._sock.recv, _RECEIVE)
+            connection.receive(data)
+            self._count(connection, len(data))
+
+    @property
+    def uninvited(self) -> bool:
+        """Whether the client still waits for 100 Continue."""
+        return self._invite is not None
+
+    def end(self) -> None:
+        """The request is over: what comes now belongs to the next one."""
+        self._connection = None
+
+    def _living(self) -> Connection:
+        if self._connection is None:
+            raise ValueError("wsgi.input was read after its response had ended")
+        return self._connection
+
+    def _wait(self, connection: Connection, receive: Callable[..., Any], *arguments: Any) -> Any:
+        if self._invite is not None:
+            self._invite()
+            self._invite = None
+        started = time.monotonic()
+        try:
+            return receive(*arguments)
+        except TimeoutError:
+            raise self._slow(connection) from None
+        except OSError as error:
+            connection.receive(b"")
+            raise RequestBodyError(f"the client went away inside the body: {error}") from error
+        finally:
+            self._waited += time.monotonic() - started
+
+    def _count(self, connection: Connection, count: int) -> None:
+        self._received += count
+        if self._waited > self._timeout + self._received / _BYTES_PER_SECOND:
+            raise self._slow(connection)
+
+    def _slow(self, connection: Connection) -> RequestBodyError:
+        error = connection.refuse(408, f"the body came slower than {_BYTES_PER_SECOND} bytes a second")
+        return RequestBodyError(str(error))
