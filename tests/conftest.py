@@ -1,4 +1,4 @@
-"""What every test may use. The real cluster's fixtures live in `cluster/fixtures.py`."""
+"""What every test may use. The real cluster's fixtures live in `cluster/testcluster/fixtures.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-pytest_plugins: list[str] = []
+pytest_plugins = ["testcluster.fixtures"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
