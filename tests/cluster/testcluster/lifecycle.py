@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testcluster import binaries, cgroups, places, processes
+from testcluster import binaries, cgroups, images, packages, places, processes
 from testcluster.api import Api
-from testcluster.components import API, IDENTITIES, NODE, Layout, components, files
+from testcluster.components import API, CONTAINERD_SOCKET, IDENTITIES, NODE, Layout, components, files
 from testcluster.errors import ClusterError
 from testcluster.shell import locked
 
@@ -90,8 +90,23 @@ def require_root() -> None:
 
 
 def up(site: Site) -> None:
-    """Start the cluster, after ending whatever has its name. Returns as soon as its API server can be reached."""
+    """Start the cluster, after ending whatever has its name, and wait until a pod with our images could start."""
+    tools()
+    built = images.ensure()
+    start(site)
+    load(site, built)
+    wait_ready(site)
+
+
+def tools() -> None:
+    """Packages and binaries, where they are missing."""
     require_root()
+    packages.ensure()
+    binaries.ensure()
+
+
+def start(site: Site) -> None:
+    """Everything up to a living process 1, which starts the rest on its own."""
     with locked(site.lock):
         remove(site)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -149,6 +164,13 @@ def start_node(site: Site, gateway_socket: int) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
+
+
+def load(site: Site, built: list[images.Image]) -> None:
+    """Bring images into the node, as soon as its containerd answers."""
+    socket_path = Path(f"/proc/{site.node_pid}/root{CONTAINERD_SOCKET}")
+    wait(site, lambda: "" if socket_path.exists() else "containerd does not listen")
+    images.load(site.enter("mount", "net", "pid"), built)
 
 
 def wait_ready(site: Site) -> None:

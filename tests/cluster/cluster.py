@@ -1,0 +1,94 @@
+"""The real one-node cluster of the tests, by hand: cluster.py tools|images|up|down|status|kubectl."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from testcluster import images, lifecycle
+from testcluster.binaries import program
+from testcluster.errors import ClusterError
+
+VERBS = {
+    "tools": "install packages and build binaries, where they are missing",
+    "images": "build the images from the present sources, and load them into the cluster if it runs",
+    "up": "start a cluster and say how to use it",
+    "down": "end it and remove everything it left",
+    "status": "what runs",
+    "kubectl": "kubectl with the cluster's kubeconfig",
+}
+
+
+def main() -> None:
+    options = parse()
+    site = lifecycle.Site(options.name)
+    try:
+        match options.verb:
+            case "tools":
+                lifecycle.tools()
+            case "images":
+                build_images(site)
+            case "up":
+                up(site)
+            case "down":
+                print(f"cluster {site.name}: {lifecycle.down(site)} processes ended, nothing left")
+            case "status":
+                print(status(site))
+            case "kubectl":
+                site.enter()
+                os.execv(program("kubectl"), ["kubectl", f"--kubeconfig={site.kubeconfig}", *options.arguments])
+    except ClusterError as error:
+        sys.exit(f"cluster: {error}")
+
+
+def parse() -> argparse.Namespace:
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument("--name", default="dev", help="several clusters can run side by side (default: dev)")
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, text in VERBS.items():
+        added = verbs.add_parser(verb, help=text, parents=[named])
+        if verb == "kubectl":
+            added.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser.parse_args()
+
+
+def build_images(site: lifecycle.Site) -> None:
+    lifecycle.tools()
+    built = images.ensure()
+    if site.node_pid:
+        lifecycle.load(site, built)
+    for image in built:
+        print(f"{image.name} {image.digest}")
+
+
+def up(site: lifecycle.Site) -> None:
+    started = time.monotonic()
+    lifecycle.up(site)
+    enter = " ".join(site.enter())
+    print(
+        f"""\
+cluster {site.name} is ready after {time.monotonic() - started:.1f} s
+  kubectl:         {site.run}/kubectl get nodes
+  or:              export KUBECONFIG={site.kubeconfig}
+  in its network:  {enter} curl http://CLUSTER-IP/      (pods and Services can be reached only there)
+  logs:            {site.run}/log
+  tests on it:     MPM_TEST_CLUSTER={site.name} .venv/bin/pytest -m cluster
+  end:             .venv/bin/python tests/cluster/cluster.py down --name {site.name}"""
+    )
+
+
+def status(site: lifecycle.Site) -> str:
+    if not site.node_pid:
+        others = [name for name in lifecycle.names() if lifecycle.Site(name).node_pid]
+        return f"cluster {site.name} does not run; running: {', '.join(others) or 'none'}"
+    missing = site.api.ready(lifecycle.NODE)
+    lines = [f"cluster {site.name}: {missing or 'Ready'}", f"kubeconfig: {site.kubeconfig}"]
+    lines.append(f"in its network: {' '.join(site.enter())} COMMAND")
+    return "\n".join([*lines, lifecycle.log_tail(site, "node")]).rstrip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Fixtures for tests on the real cluster: `cluster` (one a session) and `namespace` (one a test).
+
+MPM_TEST_KUBECONFIG=FILE  use that cluster instead of starting one
+MPM_TEST_CLUSTER=NAME     use the cluster that `cluster.py up --name NAME` left: saves the start while developing
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testcluster import lifecycle, places
+from testcluster.cluster import Cluster
+from testcluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "test-"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The real cluster: somebody's own, one that runs already, or one for this session."""
+    kubeconfig, name = os.environ.get("MPM_TEST_KUBECONFIG"), os.environ.get("MPM_TEST_CLUSTER")
+    if kubeconfig:
+        lifecycle.binaries.ensure()
+        yield Cluster.existing(Path(kubeconfig))
+        return
+    skip_without_root()
+    if name:
+        found = Cluster.at(lifecycle.Site(name))
+        found.load_images()
+        yield found
+        return
+    with session_cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh namespace; its deletion goes on in the background."""
+    name = f"t-{secrets.token_hex(4)}"
+    cluster.create_namespace(name)
+    yield name
+    cluster.delete_namespace(name)
+
+
+def skip_without_root() -> None:
+    """A developer's test run may go without a cluster, and says how to get one; in CI that would hide a failure."""
+    try:
+        lifecycle.require_root()
+    except ClusterError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@contextmanager
+def session_cluster() -> Iterator[Cluster]:
+    """A cluster of this process's own, so that several sessions can run side by side."""
+    end_abandoned()
+    site = lifecycle.Site(f"{PREFIX}{os.getpid()}")
+    with owned(site):
+        try:
+            lifecycle.up(site)
+            yield Cluster.at(site)
+        finally:
+            lifecycle.down(site)
+
+
+@contextmanager
+def owned(site: lifecycle.Site) -> Iterator[None]:
+    """Hold a lock that tells other sessions that this one lives; the kernel frees it even after a kill -9."""
+    file = owner_file(site)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    file.unlink()
+
+
+def end_abandoned() -> None:
+    """End the clusters of sessions that were killed before they could do it."""
+    for name in lifecycle.names():
+        site = lifecycle.Site(name)
+        if not name.startswith(PREFIX) or not owner_file(site).exists():
+            continue
+        with owner_file(site).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            lifecycle.down(site)
+            owner_file(site).unlink()
+
+
+def owner_file(site: lifecycle.Site) -> Path:
+    return places.clusters() / f"{site.name}.owner"
