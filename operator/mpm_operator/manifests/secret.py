@@ -5,7 +5,6 @@ Keys are derived, never drawn: a Secret that was deleted comes back equal, and n
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from base64 import b64encode
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from .owner import Manifest, Owner
 
 SALT = b"mpm-operator.io/control"
-KEY_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +36,14 @@ class ControlKeys:
 
 
 def control_key(master: bytes, uid: str, version: int) -> ControlKey:
-    """Derive the key of the WebServer `uid` from the operator's master key.
+    """Derive the key of the WebServer `uid` from the operator's master key."""
+    return ControlKey(version, hkdf(master, SALT, f"{uid}/{version}".encode()))
 
-    HKDF-SHA256 (RFC 5869) with one block of output, because a key is as long as the hash.
-    """
-    extracted = hmac.digest(SALT, master, "sha256")
-    info = f"{uid}/{version}".encode()
-    return ControlKey(version, hmac.digest(extracted, info + b"\x01", "sha256"))
+
+def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA256 (RFC 5869, section 2) with one block of output: a key is as long as the hash."""
+    extracted = hmac.digest(salt, secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
 
 
 def secret(owner: Owner, keys: ControlKeys) -> Manifest:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from mpm_operator.core.directives import normalise
+from mpm_operator.core.spec import WebServerSpec
+from mpm_operator.engines import engine
+from mpm_worker import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEC = {
+    "app": {"module": "shop.wsgi:application"},
+    "mpm": {
+        "type": "Worker",
+        "processesPerPod": 2,
+        "threadsPerChild": 7,
+        "threadLimit": 9,
+        "listenBacklog": 100,
+        "maxConnectionsPerChild": 11,
+        "gracefulShutdownTimeoutSeconds": 13,
+        "asyncRequestWorkerFactor": 3,
+    },
+    "http": {
+        "timeoutSeconds": 17,
+        "keepAlive": False,
+        "keepAliveTimeoutSeconds": 19,
+        "maxKeepAliveRequests": 23,
+        "limitRequestBodyBytes": 29,
+    },
+    "scaling": {"drainDelaySeconds": 3},
+    "extendedStatus": True,
+}
+
+
+@pytest.fixture
+def spec() -> WebServerSpec:
+    return msgspec.convert(SPEC, WebServerSpec)
+
+
+def test_the_worker_reads_back_what_was_written(spec: WebServerSpec, tmp_path: Path) -> None:
+    effective, _ = normalise(spec)
+    for name, content in engine(spec.engine).config(spec, effective).items():
+        (tmp_path / name).write_text(content)
+    read = dataclasses.asdict(options.load(["--config", str(tmp_path / "mpm.toml")], {}))
+    written = {
+        "app": "shop.wsgi:application",
+        "mpm": "worker",
+        "processes": 2,
+        "threads": 7,
+        "thread_limit": 9,
+        "listen_backlog": 100,
+        "timeout": 17,
+        "keep_alive": False,
+        "keep_alive_timeout": 19,
+        "max_keep_alive_requests": 23,
+        "max_connections_per_child": 11,
+        "graceful_timeout": 13,
+        "drain_delay": 3,
+        "limit_request_body": 29,
+        "async_request_worker_factor": 3,
+        "extended_status": True,
+    }
+    assert {key: read[key] for key in written} == written
+    assert read["warnings"] == ()
+
+
+def test_every_live_setting_has_the_value_that_takes_effect(spec: WebServerSpec) -> None:
+    effective, _ = normalise(spec)
+    assert engine(spec.engine).settings(effective) == {
+        "threadsPerChild": 7,
+        "processes": 2,
+        "timeoutSeconds": 17,
+        "keepAlive": False,
+        "keepAliveTimeoutSeconds": 19,
+        "maxKeepAliveRequests": 23,
+        "limitRequestBodyBytes": 29,
+        "maxConnectionsPerChild": 11,
+        "gracefulShutdownTimeoutSeconds": 13,
+        "asyncRequestWorkerFactor": 3,
+    }
+
+
+@pytest.mark.parametrize("mpm", ["Prefork", "Worker", "Event"])
+def test_each_mpm_is_called_as_the_worker_calls_it(mpm: str, tmp_path: Path) -> None:
+    spec = msgspec.convert({"app": {"module": "a:b"}, "mpm": {"type": mpm}}, WebServerSpec)
+    effective, _ = normalise(spec)
+    (tmp_path / "mpm.toml").write_text(engine(spec.engine).config(spec, effective)["mpm.toml"])
+    read = options.load(["--config", str(tmp_path / "mpm.toml")], {})
+    assert (read.mpm, read.processes) == (mpm.lower(), effective.processes_per_pod)
+    assert read.warnings == ()
