@@ -9,6 +9,7 @@ import time
 
 from testcluster import images, lifecycle
 from testcluster.binaries import program
+from testcluster.components import NODE
 from testcluster.errors import ClusterError
 
 VERBS = {
@@ -38,7 +39,9 @@ def main() -> None:
                 print(status(site))
             case "kubectl":
                 site.enter()
-                os.execv(program("kubectl"), ["kubectl", f"--kubeconfig={site.kubeconfig}", *options.arguments])
+                os.execv(
+                    program("kubectl"), ["kubectl", f"--kubeconfig={site.kubeconfig}", *options.arguments]
+                )
     except ClusterError as error:
         sys.exit(f"cluster: {error}")
 
@@ -84,7 +87,7 @@ def status(site: lifecycle.Site) -> str:
     if not site.node_pid:
         others = [name for name in lifecycle.names() if lifecycle.Site(name).node_pid]
         return f"cluster {site.name} does not run; running: {', '.join(others) or 'none'}"
-    missing = site.api.ready(lifecycle.NODE)
+    missing = site.api.ready(NODE)
     lines = [f"cluster {site.name}: {missing or 'Ready'}", f"kubeconfig: {site.kubeconfig}"]
     lines.append(f"in its network: {' '.join(site.enter())} COMMAND")
     return "\n".join([*lines, lifecycle.log_tail(site, "node")]).rstrip()

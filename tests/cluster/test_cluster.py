@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from testcluster import cgroups, lifecycle, processes
 
 if TYPE_CHECKING:
@@ -80,7 +79,9 @@ def test_pod_of_the_worker_image_serves_by_cluster_ip_without_root_or_a_writable
     cluster: Cluster, namespace: str
 ) -> None:
     cluster.apply(*pod_and_service(cluster.worker_image), namespace=namespace)
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/server", "--timeout=60s", f"--namespace={namespace}")
+    cluster.kubectl(
+        "wait", "--for=condition=Ready", "pod/server", "--timeout=60s", f"--namespace={namespace}"
+    )
     address = cluster.get("service", "server", f"--namespace={namespace}")["spec"]["clusterIP"]
     fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())"
     answer = cluster.run([sys.executable, "-c", fetch, f"http://{address}/"])
@@ -148,7 +149,7 @@ def test_down_leaves_nothing_after_its_first_process_was_killed(second: lifecycl
 
 
 def test_killed_driver_is_cleaned_up_by_the_next_one(cluster: Cluster) -> None:
-    """A driver that is killed while the cluster starts leaves it running; `down` from another process ends it."""
+    """A driver killed while the cluster starts leaves it running; `down` from another process ends it."""
     if not cluster.site:
         pytest.skip("starts a cluster of its own, so not with MPM_TEST_KUBECONFIG")
     site = lifecycle.Site(f"orphan-{os.getpid()}")
@@ -163,7 +164,9 @@ def test_killed_driver_is_cleaned_up_by_the_next_one(cluster: Cluster) -> None:
         driver.kill()
         driver.wait()
     assert processes.marked(site.run)
-    down = subprocess.run([sys.executable, script, "down", "--name", site.name], text=True, capture_output=True)
+    down = subprocess.run(
+        [sys.executable, script, "down", "--name", site.name], text=True, capture_output=True
+    )
     assert down.returncode == 0, down.stderr
     assert "nothing left" in down.stdout
     assert processes.marked(site.run) == []

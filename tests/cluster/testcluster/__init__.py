@@ -1,1 +1,1 @@
-"""A real one-node Kubernetes cluster for the tests, inside its own namespaces. See tests/cluster/README.md."""
+"""A real one-node Kubernetes cluster for the tests, in its own namespaces: see tests/cluster/README.md."""

@@ -1,8 +1,8 @@
 """Kubernetes, etcd, Helm and the pause program, built from pinned Go modules into the cache.
 
-A module's directory name holds a hash of its go.mod, go.sum and sources, so a changed pin is a new directory and the
-old one stays usable by another checkout. A build goes to a directory of its own and is renamed when it is whole:
-an interrupted one leaves nothing that looks finished.
+A module's directory name holds a hash of its go.mod, go.sum and sources, so a changed pin is a new directory
+and the old one stays usable by another checkout. A build goes to a directory of its own and is renamed when
+it is whole: an interrupted one leaves nothing that looks finished.
 """
 
 from __future__ import annotations

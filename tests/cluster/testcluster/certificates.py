@@ -46,7 +46,9 @@ class Authority:
 
     def create(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True)
-        self._request("ca", "/CN=mpm-operator-test-cluster", ["-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+        self._request(
+            "ca", "/CN=mpm-operator-test-cluster", ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        )
         run(["openssl", "genrsa", "-out", self.directory / "service-account.key", "2048"])
 
     def sign(self, identity: Identity) -> None:
@@ -54,11 +56,11 @@ class Authority:
         extensions += ["-addext", "extendedKeyUsage=clientAuth,serverAuth"]
         if identity.names:
             extensions += ["-addext", f"subjectAltName={','.join(identity.names)}"]
-        signer = ["-CA", self.certificate, "-CAkey", self.key]
+        signer = ["-CA", str(self.certificate), "-CAkey", str(self.key)]
         self._request(identity.file, identity.subject, [*signer, *extensions])
 
-    def _request(self, file: str, subject: str, more: list[str | Path]) -> None:
-        outputs = ["-keyout", self.directory / f"{file}.key", "-out", self.directory / f"{file}.crt"]
+    def _request(self, file: str, subject: str, more: list[str]) -> None:
+        outputs = ["-keyout", f"{self.directory}/{file}.key", "-out", f"{self.directory}/{file}.crt"]
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         run(["openssl", "req", "-x509", *curve, "-days", DAYS, "-subj", subject, *outputs, *more])
 

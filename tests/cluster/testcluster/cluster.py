@@ -40,7 +40,7 @@ class Cluster:
 
     @classmethod
     def existing(cls, kubeconfig: Path) -> Cluster:
-        """A cluster we did not start. It must be able to pull the two images, named by environment variables."""
+        """A cluster we did not start; it must be able to pull the two images that the environment names."""
         if not kubeconfig.is_file():
             raise ClusterError(f"MPM_TEST_KUBECONFIG: {kubeconfig} is not a file")
         found = cls(
@@ -58,7 +58,7 @@ class Cluster:
 
     def kubectl(self, *arguments: str, input: str | None = None, timeout: float = 60) -> str:
         """Standard output of `kubectl ARGUMENTS`; a ClusterError with its words when it fails. Seconds."""
-        program = [binaries.program("kubectl"), "--kubeconfig", self.kubeconfig]
+        program = [str(binaries.program("kubectl")), f"--kubeconfig={self.kubeconfig}"]
         return run([*program, *arguments], input=input, timeout=timeout)
 
     def get(self, *arguments: str) -> dict[str, Any]:
@@ -69,7 +69,9 @@ class Cluster:
     def apply(self, *objects: dict[str, Any], namespace: str = "default") -> str:
         """Server-side apply of objects given as dicts."""
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-        return self.kubectl("apply", "--server-side", f"--namespace={namespace}", "--filename=-", input=document)
+        return self.kubectl(
+            "apply", "--server-side", f"--namespace={namespace}", "--filename=-", input=document
+        )
 
     def helm(self, *arguments: str, timeout: float = 300) -> str:
         return run([self.helm_program, "--kubeconfig", self.kubeconfig, *arguments], timeout=timeout)
@@ -104,19 +106,19 @@ class Cluster:
         self.kubectl("delete", "namespace", name, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
     def load_images(self) -> None:
-        """Build the project's images from the present sources, where they changed, and bring them into the node."""
+        """Build the images from the present sources, where they changed, and bring them into the node."""
         if self.site:
             lifecycle.load(self.site, images.ensure())
 
     def log(self, component: str) -> str:
-        """What a component of the node has written, for example kube-apiserver; empty for a foreign cluster."""
+        """What a component of the node, for example kube-apiserver, has written; empty if not ours."""
         return (self.site.run / "log" / f"{component}.log").read_text() if self.site else ""
 
     def writes(self) -> list[dict[str, Any]]:
-        """Every finished create, update, patch and delete since the start, oldest first (audit.k8s.io/v1 Event).
+        """Every finished create, update, patch and delete, oldest first (audit.k8s.io/v1 Event).
 
         Useful fields: user.username, verb, objectRef.{resource,subresource,namespace,name}, stageTimestamp.
         """
         if not self.site:
-            raise ClusterError("the audit log can be read only of a cluster that the tests started themselves")
+            raise ClusterError("the audit log can be read only of a cluster that the tests started")
         return [json.loads(line) for line in self.log("audit").splitlines()]

@@ -51,7 +51,7 @@ class Component:
     name: str
     argv: list[str]
     needs_api: bool = False
-    """Started once /readyz says ok: several of them give up, or wait for seconds, when they come too early."""
+    """Started once /readyz says ok: several give up, or wait for seconds, when they come too early."""
 
 
 @dataclass(frozen=True)

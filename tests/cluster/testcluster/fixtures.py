@@ -1,7 +1,7 @@
 """Fixtures for tests on the real cluster: `cluster` (one a session) and `namespace` (one a test).
 
 MPM_TEST_KUBECONFIG=FILE  use that cluster instead of starting one
-MPM_TEST_CLUSTER=NAME     use the cluster that `cluster.py up --name NAME` left: saves the start while developing
+MPM_TEST_CLUSTER=NAME     use the cluster that `cluster.py up --name NAME` left: saves the start each time
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testcluster import lifecycle, places
+from testcluster import binaries, lifecycle, places
 from testcluster.cluster import Cluster
 from testcluster.errors import ClusterError
 
@@ -30,7 +30,7 @@ def cluster() -> Iterator[Cluster]:
     """The real cluster: somebody's own, one that runs already, or one for this session."""
     kubeconfig, name = os.environ.get("MPM_TEST_KUBECONFIG"), os.environ.get("MPM_TEST_CLUSTER")
     if kubeconfig:
-        lifecycle.binaries.ensure()
+        binaries.ensure()
         yield Cluster.existing(Path(kubeconfig))
         return
     skip_without_root()
@@ -53,7 +53,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def skip_without_root() -> None:
-    """A developer's test run may go without a cluster, and says how to get one; in CI that would hide a failure."""
+    """Without root a test run says how to get a cluster and goes on; in CI that would hide a failure."""
     try:
         lifecycle.require_root()
     except ClusterError as error:

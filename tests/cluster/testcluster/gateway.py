@@ -1,8 +1,8 @@
 """The way from the host to the API server: bytes from one inherited listener to one address.
 
-A socket stays in the network namespace it was made in. The driver opens this listener on the host's 127.0.0.1 and
-hands it down; the process runs inside the cluster and can reach the API server there. Only that one address is open,
-only to this machine, and the client still needs a certificate of the cluster.
+A socket stays in the network namespace it was made in. The driver opens this listener on the host's 127.0.0.1
+and hands it down; the process runs inside the cluster and can reach the API server there. Only that one
+address is open, only to this machine, and the client still needs a certificate of the cluster.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The images of the tests: built by buildah from the project's own Containerfiles, without a registry.
 
-Four steps, each done only when its inputs changed: a base made of Debian packages, the wheels of the dependencies, the
-images, and their import into a running cluster. The finished images lie in one OCI layout, so that what they share is
-stored and sent once.
+Four steps, each done only when its inputs changed: a base made of Debian packages, the wheels of the
+dependencies, the images, and their import into a running cluster. The finished images lie in one OCI layout,
+so that what they share is stored and sent once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def ensure() -> list[Image]:
         for name, containerfile in ((WORKER, "worker_image"), (OPERATOR, "operator")):
             key = digest_of(base_name, sources, name)
             file = places.PROJECT / containerfile / "Containerfile"
-            found.append(cached(name, key, lambda file=file: from_project(file, base_name)))
+            found.append(cached(name, key, partial(from_project, file, base_name)))
         return found
 
 
@@ -97,7 +98,7 @@ def digest_of(*parts: str | bytes) -> str:
 
 
 def cached(name: str, key: str, build: Callable[[], list[str | Path]]) -> Image:
-    """The image `name` for `key`, from the layout; else what `buildah build` makes of the arguments `build` returns."""
+    """The image `name` for `key`, from the layout; else `buildah build` with what `build` returns."""
     record = directory() / f"{name.replace('/', '_')}@{key}"
     if not record.exists():
         print(f"cluster: building {name}", flush=True)
@@ -105,7 +106,7 @@ def cached(name: str, key: str, build: Callable[[], list[str | Path]]) -> Image:
         buildah("build", "--layers", "--pull-never", "--tag", name, *arguments)
         with tempfile.TemporaryDirectory() as temporary:
             written = Path(temporary) / "digest"
-            push = ["push", "--quiet", "--disable-compression", "--format=oci", "--digestfile", written]
+            push = ["push", "--quiet", "--disable-compression", "--format=oci", f"--digestfile={written}"]
             buildah(*push, name, f"oci:{layout()}:{key}")
             temporary_record = record.with_suffix(".new")
             temporary_record.write_text(written.read_text().strip())
@@ -173,22 +174,27 @@ def requirements(document: dict[str, Any]) -> list[str]:
     """What pyproject.toml asks for at build and run time, without [dev] and without the project itself."""
     project = document["project"]
     extras = project["optional-dependencies"]
-    wanted = [*document["build-system"]["requires"], *project["dependencies"], *extras["cli"], *extras["operator"]]
+    wanted = [
+        *document["build-system"]["requires"],
+        *project["dependencies"],
+        *extras["cli"],
+        *extras["operator"],
+    ]
     return [requirement for requirement in wanted if not requirement.startswith(f"{project['name']}[")]
 
 
 def buildah(*arguments: str | Path) -> str:
     """Run buildah on a store of our own.
 
-    In a mount and process namespace of its own it leaves neither mounts nor processes when it is killed. The run root
-    counts mounts, so it has to go with them: a tmpfs inside the namespace.
+    In a mount and process namespace of its own it leaves neither mounts nor processes when it is killed. The
+    run root counts mounts, so it has to go with them: a tmpfs inside the namespace.
     """
     store = places.cache() / "buildah"
     run_root = store / "run"
     run_root.mkdir(parents=True, exist_ok=True)
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    mounted = ["sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', run_root]
-    options = ["--root", store / "root", "--runroot", run_root, "--storage-driver", "overlay"]
+    mounted = ["sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(run_root)]
+    options = [f"--root={store}/root", f"--runroot={run_root}", "--storage-driver=overlay"]
     command = [*namespaces, *mounted, "nice", "buildah", *options, *arguments]
     return run(command, env={**os.environ, "BUILDAH_ISOLATION": "chroot"}, cwd=places.PROJECT)
 
@@ -224,7 +230,11 @@ def write_archive(archive: tarfile.TarFile, images: list[Image]) -> None:
             }
         )
         parsed = json.loads(manifest)
-        for digest in (image.digest, parsed["config"]["digest"], *(each["digest"] for each in parsed["layers"])):
+        for digest in (
+            image.digest,
+            parsed["config"]["digest"],
+            *(each["digest"] for each in parsed["layers"]),
+        ):
             blobs[digest] = blob(digest)
     add_text(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": entries}))
     for digest, path in blobs.items():

@@ -1,6 +1,7 @@
 """A cluster's birth and end.
 
-Everything runs in namespaces made by one unshare(1); `node` is process 1 in them and `processes` finds it again.
+Everything runs in namespaces made by one unshare(1); `node` is process 1 in them and `processes` finds it
+again.
 """
 
 from __future__ import annotations
@@ -77,20 +78,22 @@ class Site:
         """argv that runs what follows it in namespaces of the node: net, mount, pid."""
         pid = self.node_pid
         if pid is None:
-            raise ClusterError(f"cluster {self.name} does not run; `cluster.py up --name {self.name}` starts it")
+            raise ClusterError(
+                f"cluster {self.name} does not run: start it by cluster.py up --name {self.name}"
+            )
         return ["nsenter", f"--target={pid}", *(f"--{kind}" for kind in kinds or ("net",)), "--"]
 
 
 def require_root() -> None:
     if sys.platform != "linux" or os.geteuid():
         raise ClusterError(
-            "the test cluster needs Linux and root (namespaces, mounts, control groups): run this with sudo, or "
-            "set MPM_TEST_KUBECONFIG to the kubeconfig of a cluster that tests may use"
+            "the test cluster needs Linux and root (namespaces, mounts, control groups): run this as root, "
+            "or set MPM_TEST_KUBECONFIG to the kubeconfig of a cluster that tests may use"
         )
 
 
 def up(site: Site) -> None:
-    """Start the cluster, after ending whatever has its name, and wait until a pod with our images could start."""
+    """Start the cluster, after ending what has its name, and wait until a pod of our images could start."""
     tools()
     built = images.ensure()
     start(site)
@@ -186,7 +189,9 @@ def wait(site: Site, missing: Callable[[], str]) -> None:
         if not processes.marked(site.run):
             raise ClusterError(f"cluster {site.name} ended while it started\n{log_tail(site, 'node')}")
         if time.monotonic() > deadline:
-            raise ClusterError(f"cluster {site.name}: {what} after {READY_DEADLINE:g} s; logs: {site.run}/log")
+            raise ClusterError(
+                f"cluster {site.name}: {what} after {READY_DEADLINE:g} s; logs: {site.run}/log"
+            )
         time.sleep(0.1)
 
 
@@ -205,7 +210,9 @@ def remove(site: Site) -> int:
     ended = processes.end(site.run, site.node_pid)
     cgroups.remove(site.cgroup)
     if site.run.exists():
-        left = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {site.run}/" in line]
+        left = [
+            line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {site.run}/" in line
+        ]
         if left:  # none is expected: deleting through a mount would delete something else
             raise ClusterError(f"mounts under {site.run}, unmount them first: {left}")
         shutil.rmtree(site.run)

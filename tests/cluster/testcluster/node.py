@@ -1,8 +1,8 @@
 """Process 1 of a cluster: prepares its namespaces, starts the components, reaps.
 
-`lifecycle` starts it by unshare(1) in mount, network and process namespaces of its own. When it ends, however it ends,
-the kernel ends every process in the namespace, and with the last of them go all mounts and interfaces: cleaning up
-is one kill, with no list of things to undo that a crash could lose.
+`lifecycle` starts it by unshare(1) in mount, network and process namespaces of its own. When it ends, however
+it ends, the kernel ends every process in the namespace, and with the last of them go all mounts and
+interfaces: cleaning up is one kill, with no list of things to undo that a crash could lose.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def wait_for_api(run: Path) -> None:
 
 
 def reap(names: dict[int, str]) -> None:
-    """Collect ended processes for ever, and say so when one was a component: nothing is restarted silently."""
+    """Collect ended processes for ever, and say so when one was a component; nothing is restarted."""
     while True:
         try:
             pid, status = os.wait()

@@ -58,7 +58,7 @@ def ensure() -> None:
 
 @contextmanager
 def no_daemons() -> Iterator[None]:
-    """Keep packages from starting their daemons (exit code 101 of policy-rc.d: forbidden; Debian Policy 9.3.3)."""
+    """Keep packages from starting daemons (exit code 101 of policy-rc.d forbids it; Debian Policy 9.3.3)."""
     if POLICY.exists():
         yield
         return

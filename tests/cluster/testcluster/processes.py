@@ -1,8 +1,8 @@
 """Which processes belong to a cluster, and their end.
 
-A process belongs to it when it was started with MPM_CLUSTER_RUN=DIRECTORY in its environment. That needs no list of
-process numbers that a crash could lose or a reuse of numbers could make wrong. Containers do not carry the mark;
-they live in the cluster's process namespace and end with its process 1.
+A process belongs to it when it was started with MPM_CLUSTER_RUN=DIRECTORY in its environment. That needs no
+list of process numbers that a crash could lose or a reuse of numbers could make wrong. Containers do not
+carry the mark; they live in the cluster's process namespace and end with its process 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def marked(run: Path) -> list[int]:
 
 
 def inside(pid: int) -> list[int]:
-    """Processes in the network namespace of `pid` that are in another process namespace: entered from outside."""
+    """Processes that entered the network namespace of `pid` from outside its process namespace."""
     found = []
     network, processes = namespace(pid, "net"), namespace(pid, "pid")
     for directory in Path("/proc").iterdir():

@@ -22,7 +22,7 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
 ) -> str:
-    """Standard output of a program that exits 0; anything else is a `ClusterError` with the end of its output.
+    """Standard output of a program that exits 0; anything else is a `ClusterError` with its last words.
 
     `timeout` is in seconds. `env` replaces the whole environment.
     """
