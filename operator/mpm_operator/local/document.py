@@ -69,6 +69,13 @@ def load(path: Path) -> Document:
 
 def parse(text: str, name: str) -> Document:
     """Read the text of a file called `name` in messages; see `load`."""
+    try:
+        return _parse(text, name)
+    except RecursionError as error:
+        raise BadDocument(f"{name}: is nested too deeply, or contains itself by an alias.") from error
+
+
+def _parse(text: str, name: str) -> Document:
     parts = [_Part(name, node) for node in _compose(text, name) if not _is_empty(node)]
     servers = [part for part in parts if part.kind == KIND]
     if not servers:
@@ -102,7 +109,7 @@ class _Part:
             raise BadDocument(
                 f"{file}:{node.start_mark.line + 1}: expected a mapping with `apiVersion` and `kind`."
             )
-        _refuse_double_keys(file, node, "")
+        _check(file, node)
         self.values: dict[str, Any] = _construct(file, node)
         self.kind = str(self.values.get("kind") or "")
         metadata = self.values.get("metadata")
@@ -122,8 +129,6 @@ def _compose(text: str, name: str) -> list[yaml.Node]:
         raise BadDocument(f"{name}{where}: is no YAML: {error.problem or error.context}.") from error
     except yaml.YAMLError as error:  # a character that no YAML file may hold
         raise BadDocument(f"{name}: is no YAML: {' '.join(str(error).split())}.") from error
-    except RecursionError as error:
-        raise BadDocument(f"{name}: is nested too deeply.") from error
 
 
 def _construct(file: str, node: yaml.Node) -> dict[str, Any]:
@@ -144,11 +149,18 @@ def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.value == ""
 
 
-def _refuse_double_keys(file: str, node: yaml.Node, path: str) -> None:
-    """PyYAML keeps the last of two equal keys in silence; the API server refuses them, so do we."""
-    if isinstance(node, yaml.SequenceNode):
+def _check(file: str, node: yaml.Node, path: str = "") -> None:
+    """Refuse what PyYAML lets through and the API server does not.
+
+    Of two equal keys PyYAML keeps the last in silence; half a surrogate pair is no character.
+    """
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode):
+        if any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise BadDocument(f"{file}:{line}: {path}: holds half a surrogate pair; expected characters.")
+    elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _refuse_double_keys(file, item, f"{path}[{index}]")
+            _check(file, item, f"{path}[{index}]")
     elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -159,7 +171,8 @@ def _refuse_double_keys(file: str, node: yaml.Node, path: str) -> None:
             if key.value in seen:
                 raise BadDocument(f"{file}:{line}: {inner}: is given twice; expected once.")
             seen.add(key.value)
-            _refuse_double_keys(file, value, inner)
+            _check(file, key, path)
+            _check(file, value, inner)
 
 
 def _line(node: yaml.Node, path: str) -> int:

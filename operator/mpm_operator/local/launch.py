@@ -1,7 +1,6 @@
 """Become another program that ends when the parent ends, also when the parent is killed with -9.
 
-Run as a script: `launch.py PARENT_PID COMMAND...`. A program of its own instead of `preexec_fn`, which runs Python
-code between fork and exec.
+Run as a script: `launch.py PARENT_PID COMMAND...`. Not a `preexec_fn`: it runs Python between fork and exec.
 """
 
 from __future__ import annotations
