@@ -1,0 +1,228 @@
+"""`mpm simulate`: what the operator would have done under a trace, and what it would have cost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from mpm_operator.core.directives import normalise
+from mpm_operator.core.planner import plan
+from mpm_operator.core.spec import MPM, App, MPMDirectives, WebServerSpec
+from mpm_operator.local.document import BadDocument, load
+from mpm_operator.simulator.plot import svg
+from mpm_operator.simulator.run import simulate as run
+from mpm_operator.simulator.scenario import Balancer, Distribution, Scenario
+from mpm_operator.simulator.trace import EXPECTED, BadTrace, parse
+
+if TYPE_CHECKING:
+    from mpm_operator.simulator.result import Result
+
+DEFAULT_SLOTS = 25
+MOST_PODS = 1000
+"""Without a spec nothing is to be protected: the limits are set out of the way."""
+
+_POSITIVE = click.FloatRange(min=0, min_open=True, max=86_400_000)
+_NATURAL = click.FloatRange(min=0, max=86_400_000)
+
+
+@click.command()
+@click.option(
+    "--trace",
+    "trace_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Requests a second, one line a second; of a CSV the last column.",
+)
+@click.option(
+    "--spec",
+    "spec_file",
+    type=click.Path(path_type=Path),
+    help="YAML with the WebServer; left out: all is computed, without limits.",
+)
+@click.option(
+    "--service-ms", type=_POSITIVE, default=100.0, show_default=True, help="Mean time a request holds a slot."
+)
+@click.option(
+    "--service-dist",
+    type=click.Choice([d.value for d in Distribution]),
+    default=Distribution.EXPONENTIAL.value,
+    show_default=True,
+    help="How it is spread around the mean.",
+)
+@click.option(
+    "--startup",
+    type=click.FloatRange(min=0, max=3600),
+    default=8.0,
+    show_default=True,
+    help="Seconds from the creation of a pod until it is ready.",
+)
+@click.option(
+    "--balancer",
+    type=click.Choice([b.value for b in Balancer]),
+    default=Balancer.RANDOM.value,
+    show_default=True,
+    help="Who gets the next connection: kube-proxy's choice, or an ingress proxy's.",
+)
+@click.option(
+    "--slo-ms",
+    type=_NATURAL,
+    default=250.0,
+    show_default=True,
+    help="Longest wait for a slot that violates nothing.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 10_000),
+    help="Slots of a pod, in place of the spec's.  [default: the spec's, else 25]",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same run.")
+@click.option(
+    "--warm-up",
+    type=click.IntRange(0, 86_400),
+    default=240,
+    show_default=True,
+    help="Seconds of the first rate before the trace; not counted. 0 starts cold, with StartServers.",
+)
+@click.option(
+    "--clients",
+    type=click.IntRange(0, 1_000_000),
+    default=0,
+    show_default=True,
+    help="Clients that keep their connections; 0 = a connection for each request.",
+)
+@click.option(
+    "--stat-loss",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of scoreboard lines that get lost.",
+)
+@click.option(
+    "--cpu-ms",
+    type=_NATURAL,
+    default=0.0,
+    show_default=True,
+    help="CPU time of a request; a pod has one CPU. 0 = no contention.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the figures and every change with its reason as JSON."
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="Write the run as a picture (SVG).")
+def simulate(
+    trace_file: Path,
+    spec_file: Path | None,
+    service_ms: float,
+    service_dist: str,
+    startup: float,
+    balancer: str,
+    slo_ms: float,
+    slots: int | None,
+    seed: int,
+    warm_up: int,
+    clients: int,
+    stat_loss: float,
+    cpu_ms: float,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """Replay a trace in virtual time through the planner that runs in the cluster.
+
+    Nothing is started: an hour passes in seconds.
+    """
+    rates = _trace(trace_file)
+    effective, corrections = normalise(_spec(spec_file, slots))
+    scenario = Scenario(
+        service_s=service_ms / 1000,
+        distribution=Distribution(service_dist),
+        startup_s=startup,
+        balancer=Balancer(balancer),
+        slo_s=slo_ms / 1000,
+        seed=seed,
+        warm_up_s=warm_up,
+        clients=clients,
+        stat_loss=stat_loss,
+        cpu_s=cpu_ms / 1000,
+    )
+    result = run(rates, effective, scenario, plan)
+    if plot is not None:
+        _write(plot, svg(result, f"{trace_file.name}, {service_ms:g} ms {service_dist}, {balancer} balancer"))
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+        return
+    for correction in corrections if spec_file is not None else ():
+        click.echo(f"{correction.field}: {correction.message}", err=True)
+    click.echo(_table(result))
+
+
+def _trace(file: Path) -> tuple[float, ...]:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            return parse(lines, str(file))
+    except BadTrace as error:
+        raise click.UsageError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file}:1: {EXPECTED}; it is not UTF-8 text.") from error
+    except OSError as error:
+        raise click.UsageError(f"{file}: cannot be read: {error.strerror}; {EXPECTED}.") from error
+
+
+def _spec(file: Path | None, slots: int | None) -> WebServerSpec:
+    if file is None:
+        threads = slots or DEFAULT_SLOTS
+        mpm = MPMDirectives(threads_per_child=threads, max_request_workers=MOST_PODS * threads)
+        return WebServerSpec(app=App(module="app:app"), mpm=mpm)
+    try:
+        spec = load(file).spec
+    except BadDocument as error:
+        raise click.UsageError(str(error)) from error
+    return spec if slots is None else _with_slots(spec, slots)
+
+
+def _with_slots(spec: WebServerSpec, slots: int) -> WebServerSpec:
+    """Return the spec with pods of `slots` slots: one server of so many threads; Prefork so many servers."""
+    if spec.mpm.type is MPM.PREFORK:
+        mpm = msgspec.structs.replace(spec.mpm, processes_per_pod=slots)
+    else:
+        limit = max(slots, spec.mpm.thread_limit or 0) or None
+        mpm = msgspec.structs.replace(
+            spec.mpm,
+            threads_per_child=slots,
+            processes_per_pod=1,
+            thread_limit=limit if spec.mpm.thread_limit else None,
+        )
+    return msgspec.structs.replace(spec, mpm=mpm)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(
+            f"{file}: cannot be written: {error.strerror}; expected a path for an SVG file."
+        ) from error
+
+
+def _table(result: Result) -> str:
+    rows = [
+        ("requests", f"{result.requests:,}"),
+        ("violations", f"{result.violations_percent:.3f} %"),
+        ("lost", f"{result.lost:,}"),
+        ("p99 wait", f"{result.p99_wait_ms:.0f} ms"),
+        (
+            "pod-seconds",
+            f"{result.pod_seconds:,.0f} ({result.cost:.2f} × ideal {result.ideal_pod_seconds:,.0f})",
+        ),
+        ("peak pods", f"{result.peak_pods} (needed: {result.needed_peak_pods})"),
+        ("flaps an hour", f"{result.flaps_per_hour:g}"),
+        ("in flight on victims", f"{result.in_flight_on_victims}"),
+        ("API writes", f"{result.api_writes}"),
+    ]
+    reasons = Counter(change.reason for change in result.changes)
+    rows += [(f"changes: {reason}", str(count)) for reason, count in reasons.most_common()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

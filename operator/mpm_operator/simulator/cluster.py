@@ -1,0 +1,358 @@
+"""The model: pods, a balancer in front of them, and the requests that flow through, event by event.
+
+The requests are the hot path: an hour of a busy site is a million of them. They take a loop of their own
+(`_serve`) with two kinds of event, arrival and departure; everything else, from a scoreboard line to a pod
+that becomes ready, is a timer between two stretches of that loop.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush, heapreplace
+from operator import attrgetter
+from random import Random
+from typing import TYPE_CHECKING
+
+from .pod import BURST_CPU_SHARE, BURST_PERIOD, Pod
+from .scenario import Balancer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mpm_operator.core.effective import Effective
+
+    from .measures import Measures
+    from .scenario import Scenario
+
+LINE_PERIOD = 1.0
+EDGE_PERIOD = 0.1
+"""Least seconds between two lines that a pod sends for edges."""
+DRAIN_PERIOD = 0.2
+QUIESCE_TTL = 30.0
+
+_load = attrgetter("load")
+
+
+class Cluster:
+    """Pods of one WebServer and the requests to them, in virtual time."""
+
+    def __init__(
+        self,
+        effective: Effective,
+        scenario: Scenario,
+        requests: Iterator[tuple[float, float]],
+        measures: Measures,
+    ) -> None:
+        self.effective = effective
+        self.scenario = scenario
+        self.measures = measures
+        self.pods: list[Pod] = []
+        """Every pod that ever was; a pod's index is its place here."""
+        self.alive: list[Pod] = []
+        self.endpoints: list[Pod] = []
+        """Where the balancer sends connections."""
+        self.on_edge: Callable[[float], None] = lambda now: None
+        """Called when the operator hears of an edge or sees a pod change."""
+        self._requests = requests
+        self._next = next(requests, (float("inf"), 0.0))
+        self._departures: list[tuple[float, int, float]] = []
+        """Heap of (time, index of the pod, service time)."""
+        self._timers: list[tuple[float, int, Callable[[float], None]]] = []
+        self._timer_count = 0
+        self._uniform = Random(f"balancer {scenario.seed}").random
+        self._lost_line = Random(f"lines {scenario.seed}").random
+        self._connection: list[Pod | None] = [None] * scenario.clients
+        self._used = [0.0] * scenario.clients
+        self._served = [0] * scenario.clients
+
+    def at(self, time: float, action: Callable[[float], None]) -> None:
+        """Call `action` at `time`; actions of one moment run in the order of asking."""
+        self._timer_count += 1
+        heappush(self._timers, (time, self._timer_count, action))
+
+    def run(self, end: float) -> None:
+        """Let time pass until `end`."""
+        while self._timers and self._timers[0][0] <= end:
+            self._serve(self._timers[0][0])
+            time, _, action = heappop(self._timers)
+            # An edge within that stretch may have put an earlier timer in front; order holds either way.
+            action(time)
+        self._serve(end)
+
+    def ordered_pods(self) -> int:
+        """Pods that the ReplicaSet counts: all that were not told to end."""
+        return sum(pod.terminated_at is None for pod in self.alive)
+
+    # Pods
+
+    def create(self, now: float) -> None:
+        """Start one pod."""
+        pod = Pod(len(self.pods), now, self.effective)
+        self.pods.append(pod)
+        self.alive.append(pod)
+        self.measures.peak = max(self.measures.peak, self.ordered_pods())
+        self.at(now + self.scenario.startup_s, lambda then: self._ready(pod, then))
+
+    def _ready(self, pod: Pod, now: float) -> None:
+        if pod.terminated_at is not None:
+            return
+        pod.ready_at = pod.saturated_at = now
+        self._show(pod)
+        self._line(pod, now)
+        self.on_edge(now)
+
+    def quiesce(self, pod: Pod, now: float) -> None:
+        """Take the pod out of the endpoints, or renew its time to live there."""
+        pod.quiesced_until = now + QUIESCE_TTL
+        if pod.quiesced_at is None:
+            pod.quiesced_at = now
+            self.at(now + self.scenario.endpoint_lag_s, lambda then: self._follow(pod, then))
+
+    def resume(self, pod: Pod, now: float) -> None:
+        """Let a quiesced pod serve again."""
+        if pod.quiesced_at is not None:
+            pod.quiesced_at = None
+            self.at(now + self.scenario.endpoint_lag_s, lambda then: self._follow(pod, then))
+
+    def terminate(self, pod: Pod, now: float) -> None:
+        """Tell the pod to end: it accepts for the drain delay, finishes what it has, and goes."""
+        pod.terminated_at = now
+        self.measures.victim(now, pod.load)
+        self.at(now + self.scenario.endpoint_lag_s, lambda then: self._follow(pod, then))
+        # What was never in the endpoints, or left them long ago, gets no late connection to wait for.
+        delay = 0.0 if pod.ready_at is None else self.effective.drain_delay_seconds
+        quiesced_for = 0.0 if pod.quiesced_at is None else now - pod.quiesced_at
+        self.at(now + max(0.0, delay - quiesced_for), lambda then: self._drain(pod, then))
+
+    def _drain(self, pod: Pod, now: float) -> None:
+        assert pod.terminated_at is not None
+        deadline = (
+            pod.terminated_at
+            + self.effective.drain_delay_seconds
+            + self.effective.graceful_shutdown_timeout_seconds
+        )
+        if pod.load and now < deadline:
+            self.at(now + DRAIN_PERIOD, lambda then: self._drain(pod, then))
+            return
+        if pod.load:
+            self._cut(pod, now)
+        self._hide(pod)
+        pod.gone_at = now
+        self.alive.remove(pod)
+        self.on_edge(now)
+
+    def _cut(self, pod: Pod, now: float) -> None:
+        """End a pod at its drain deadline: what is in it is lost."""
+        self.measures.cut_off(now, pod.load)
+        self._departures = [entry for entry in self._departures if entry[1] != pod.index]
+        self._departures.sort()
+        pod.queue.clear()
+        pod.load = pod.busy = 0
+
+    def _follow(self, pod: Pod, now: float) -> None:
+        """Let the endpoints follow the pod's readiness."""
+        if pod.accepts and pod.ready_at is not None:
+            self._show(pod)
+        else:
+            self._hide(pod)
+        self.on_edge(now)
+
+    def _show(self, pod: Pod) -> None:
+        if not pod.in_endpoints:
+            pod.in_endpoints = True
+            self.endpoints.append(pod)
+
+    def _hide(self, pod: Pod) -> None:
+        if pod.in_endpoints:
+            pod.in_endpoints = False
+            self.endpoints.remove(pod)
+
+    # What a pod does by itself
+
+    def _line(self, pod: Pod, now: float) -> None:
+        """Send the line of the second; quiet supervision happens at the same beat."""
+        if pod.gone_at is not None:
+            return
+        self.at(now + LINE_PERIOD, lambda then: self._line(pod, then))
+        pod.calm_down(now)
+        if pod.quiesced_at is not None and now >= pod.quiesced_until:
+            self.resume(pod, now)
+        if self._connection:
+            self._let_go_of_idle(pod, now)
+        self.report(pod, now)
+
+    def report(self, pod: Pod, now: float) -> bool:
+        """Send a scoreboard line; return whether it arrived."""
+        if self.scenario.stat_loss and self._lost_line() < self.scenario.stat_loss:
+            return False
+        pod.report = pod.scoreboard(now, self.scenario.cpu_s, self.scenario.cpu_quota)
+        return True
+
+    def _edge(self, pod: Pod, now: float) -> None:
+        """Saturated, or a queue began: send a line at once, and look at the queue soon."""
+        pod.saturated_at = now
+        self.watch_queue(pod, now)
+        if now - pod.edge_at >= EDGE_PERIOD:
+            pod.edge_at = now
+            if self.report(pod, now):
+                self.on_edge(now)
+
+    def watch_queue(self, pod: Pod, now: float) -> None:
+        """Look at the queue soon, when there is one and threads may be added."""
+        if pod.queue and not pod.bursting and pod.threads < pod.ceiling:
+            pod.bursting, pod.step = True, 1
+            self.at(now + BURST_PERIOD, lambda then: self._burst(pod, then))
+
+    def _burst(self, pod: Pod, now: float) -> None:
+        pod.bursting = False
+        cpu = pod.busy * self._cpu_share()
+        if not pod.queue or pod.threads >= pod.ceiling or cpu >= BURST_CPU_SHARE * self.scenario.cpu_quota:
+            return
+        pod.burst()
+        self.fill(pod, now)
+        pod.bursting = True
+        self.at(now + BURST_PERIOD, lambda then: self._burst(pod, then))
+
+    def fill(self, pod: Pod, now: float) -> None:
+        """Give waiting requests the slots that have come free by a change of threads."""
+        while pod.queue and pod.busy < pod.slots:
+            arrival, service = pod.queue.popleft()
+            pod.busy += 1
+            self.measures.waited(arrival, now - arrival)
+            service = self._stretch(pod, service)
+            heappush(self._departures, (now + service, pod.index, service))
+
+    def _cpu_share(self) -> float:
+        return self.scenario.cpu_s / self.scenario.service_s
+
+    def _stretch(self, pod: Pod, service: float) -> float:
+        """Return how long a request takes beside the others that want the pod's CPU."""
+        wanted = pod.busy * self._cpu_share()
+        return service * max(1.0, wanted / self.scenario.cpu_quota)
+
+    # Connections that clients keep
+
+    def _route(self, now: float) -> Pod | None:
+        """Return the pod of a random client's connection; a new connection when it has none."""
+        client = int(self._uniform() * len(self._connection))
+        pod = self._connection[client]
+        settings = self.effective
+        if pod is not None and (
+            pod.gone_at is not None
+            or now - self._used[client] > settings.keep_alive_timeout_seconds
+            or 0 < settings.max_keep_alive_requests <= self._served[client]
+        ):
+            self._release(client)
+            pod = None
+        if pod is None:
+            pod = self._choose()
+            if pod is None:
+                return None
+            self._served[client] = 0
+            self._connection[client] = pod
+            pod.connections += 1
+        self._used[client] = now
+        self._served[client] += 1
+        if pod.queue or not pod.accepts or not settings.keep_alive:
+            self._release(client)  # this response says `Connection: close`
+        return pod
+
+    def _release(self, client: int) -> None:
+        pod = self._connection[client]
+        if pod is not None:
+            pod.connections -= 1
+            self._connection[client] = None
+
+    def _choose(self) -> Pod | None:
+        endpoints = self.endpoints
+        if not endpoints:
+            return None
+        if self.scenario.balancer is Balancer.RANDOM:
+            return endpoints[int(self._uniform() * len(endpoints))]
+        return min(endpoints, key=_load)
+
+    def _let_go_of_idle(self, pod: Pod, now: float) -> None:
+        """Close connections past their time, and every idle one while requests wait (httpd event's rule)."""
+        limit = 0.0 if pod.queue else self.effective.keep_alive_timeout_seconds
+        for client, kept in enumerate(self._connection):
+            if kept is pod and now - self._used[client] > limit:
+                self._release(client)
+
+    def rebalance(self, pod: Pod, share: float) -> None:
+        """Let go of `share` of the pod's connections."""
+        for client, kept in enumerate(self._connection):
+            if kept is pod and self._uniform() < share:
+                self._release(client)
+
+    # Requests
+
+    def _serve(self, until: float) -> None:
+        """Let requests arrive and depart up to `until`, or to an earlier timer that an edge asked for."""
+        departures, pods, timers, measures = self._departures, self.pods, self._timers, self.measures
+        endpoints, requests, uniform = self.endpoints, self._requests, self._uniform
+        random = self.scenario.balancer is Balancer.RANDOM
+        clients, contended = bool(self._connection), self.scenario.cpu_s > 0
+        arrival, service = self._next
+        count = 0
+        while True:
+            if departures and departures[0][0] <= arrival:
+                now, index, held = departures[0]
+                if now >= until:
+                    break
+                pod = pods[index]
+                pod.load -= 1
+                pod.accesses += 1
+                pod.busy_s += held
+                pod.out_sum += now
+                if pod.queue and pod.busy <= pod.slots:
+                    arrived, held = pod.queue.popleft()
+                    measures.waited(arrived, now - arrived)
+                    if contended:
+                        held = self._stretch(pod, held)
+                    heapreplace(departures, (now + held, index, held))
+                else:
+                    heappop(departures)
+                    pod.busy -= 1
+                continue
+            if arrival >= until:
+                break
+            count += 1
+            chosen: Pod | None
+            if clients:
+                chosen = self._route(arrival)
+            elif not endpoints:
+                chosen = None
+            elif random:
+                chosen = endpoints[int(uniform() * len(endpoints))]
+            else:
+                chosen = min(endpoints, key=_load)
+            if chosen is None:
+                measures.refused(arrival)
+            elif chosen.busy < chosen.slots:
+                chosen.busy += 1
+                chosen.load += 1
+                chosen.in_sum += arrival
+                if contended:
+                    service = self._stretch(chosen, service)
+                heappush(departures, (arrival + service, chosen.index, service))
+                if chosen.busy == chosen.slots:
+                    self._edge(chosen, arrival)
+                    until = min(until, timers[0][0]) if timers else until
+            elif len(chosen.queue) >= chosen.limit:
+                chosen.overflows += 1
+                measures.refused(arrival)
+            else:
+                chosen.queue.append((arrival, service))
+                chosen.load += 1
+                chosen.in_sum += arrival
+                if len(chosen.queue) == 1:
+                    self._edge(chosen, arrival)
+                    until = min(until, timers[0][0]) if timers else until
+            arrival, service = next(requests, (float("inf"), 0.0))
+        self._next = (arrival, service)
+        measures.requests += count
+
+    def waiting(self) -> Iterator[float]:
+        """Yield the arrival time of every request that still waits."""
+        for pod in self.alive:
+            for arrival, _ in pod.queue:
+                yield arrival
