@@ -39,6 +39,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("", 8080), Handler).serve_forever()
 """
 
+FETCH = """
+import sys, time, urllib.request
+for attempt in range(100):  # kube-proxy learns of a ready pod a moment after kubectl does
+    try:
+        print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
+        break
+    except OSError as error:
+        print(error, file=sys.stderr)
+        time.sleep(0.1)
+else:
+    sys.exit(1)
+"""
+
 
 def pod_and_service(image: str) -> list[dict[str, Any]]:
     container = {
@@ -83,8 +96,7 @@ def test_pod_of_the_worker_image_serves_by_cluster_ip_without_root_or_a_writable
         "wait", "--for=condition=Ready", "pod/server", "--timeout=60s", f"--namespace={namespace}"
     )
     address = cluster.get("service", "server", f"--namespace={namespace}")["spec"]["clusterIP"]
-    fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())"
-    answer = cluster.run([sys.executable, "-c", fetch, f"http://{address}/"])
+    answer = cluster.run([sys.executable, "-c", FETCH, f"http://{address}/"])
     assert json.loads(answer) == {"uid": 65532, "writable": False}
 
 

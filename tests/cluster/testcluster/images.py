@@ -200,14 +200,17 @@ def buildah(*arguments: str | Path) -> str:
 
 
 def load(enter: list[str], images: list[Image]) -> None:
-    """Import images into the containerd that `enter` leads to, in one stream."""
-    program = [*enter, "/usr/bin/ctr", "--namespace=k8s.io", "images", "import", "-"]
+    """Import images into the containerd that `enter` leads to, without the layers it has."""
+    ctr = [*enter, "/usr/bin/ctr", "--namespace=k8s.io"]
+    there = set(run([*ctr, "content", "list", "--quiet"]).split())
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*ctr, "images", "import", "-"], stdin=subprocess.PIPE, stdout=output, stderr=output
+        )
         assert process.stdin
         try:
             with process.stdin, tarfile.open(fileobj=process.stdin, mode="w|") as archive:
-                write_archive(archive, images)
+                write_archive(archive, images, there)
         except BrokenPipeError:
             pass  # ctr has ended; what it said follows
         if process.wait():
@@ -215,12 +218,15 @@ def load(enter: list[str], images: list[Image]) -> None:
             raise ClusterError(f"ctr images import: {output.read().decode(errors='replace')}")
 
 
-def write_archive(archive: tarfile.TarFile, images: list[Image]) -> None:
-    """An OCI image layout with these images alone (OCI image-spec, image-layout.md)."""
+def write_archive(archive: tarfile.TarFile, images: list[Image], there: set[str]) -> None:
+    """An OCI image layout with these images alone (OCI image-spec, image-layout.md), less the layers `there`."""
     add_text(archive, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
-    entries, blobs = [], {}
+    entries, digests = [], set()
     for image in images:
         manifest = blob(image.digest).read_bytes()
+        parsed = json.loads(manifest)
+        layers = {layer["digest"] for layer in parsed["layers"]}
+        digests |= {image.digest, parsed["config"]["digest"], *(layers - there)}
         entries.append(
             {
                 "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -229,16 +235,9 @@ def write_archive(archive: tarfile.TarFile, images: list[Image]) -> None:
                 "annotations": {"io.containerd.image.name": image.name},
             }
         )
-        parsed = json.loads(manifest)
-        for digest in (
-            image.digest,
-            parsed["config"]["digest"],
-            *(each["digest"] for each in parsed["layers"]),
-        ):
-            blobs[digest] = blob(digest)
     add_text(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": entries}))
-    for digest, path in blobs.items():
-        archive.add(path, f"blobs/{digest.replace(':', '/')}")
+    for digest in sorted(digests):
+        archive.add(blob(digest), f"blobs/{digest.replace(':', '/')}")
 
 
 def blob(digest: str) -> Path:
