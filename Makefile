@@ -47,3 +47,7 @@ cluster-up: cluster-tools  ## Start a real one-node cluster and say how to use k
 
 cluster-down:  ## End that cluster and everything it left
 	$(BIN)/python tests/cluster/cluster.py down
+
+manifests: $(VENV)/.dev-installed  ## Generate the CRD, in crds/ and in the chart, from the spec types
+	$(BIN)/python -m mpm_operator.manifests.crd > crds/mpm-operator.io_webservers.yaml
+	$(BIN)/python -m mpm_operator.manifests.crd --chart > charts/mpm-operator/templates/crd.yaml

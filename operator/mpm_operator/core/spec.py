@@ -25,7 +25,8 @@ Name = Annotated[
         extra_json_schema={"message": "must be a name like `shop-code`: a-z, 0-9, `-` and `.` inside"},
     ),
 ]
-Labels = Annotated[dict[str, str], Meta(max_length=64)]
+Labels = Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=64)]
+Annotations = Annotated[dict[str, Annotated[str, Meta(max_length=4096)]], Meta(max_length=64)]
 
 
 class Engine(StrEnum):
@@ -249,7 +250,7 @@ class PodMetadata(_Value, frozen=True):
     """Labels and annotations that the pods get besides the operator's own."""
 
     labels: Annotated[Labels, Meta(description="More labels of the pods.")] = field(default_factory=dict)
-    annotations: Annotated[Labels, Meta(description="More annotations of the pods.")] = field(
+    annotations: Annotated[Annotations, Meta(description="More annotations of the pods.")] = field(
         default_factory=dict
     )
 
