@@ -12,6 +12,7 @@ from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING
 
+from .clients import Clients
 from .pod import BURST_CPU_SHARE, BURST_PERIOD, Pod
 from .scenario import Balancer
 
@@ -60,9 +61,7 @@ class Cluster:
         self._timer_count = 0
         self._uniform = Random(f"balancer {scenario.seed}").random
         self._lost_line = Random(f"lines {scenario.seed}").random
-        self._connection: list[Pod | None] = [None] * scenario.clients
-        self._used = [0.0] * scenario.clients
-        self._served = [0] * scenario.clients
+        self._clients = Clients(scenario.clients, effective, self._uniform, self._choose)
 
     def at(self, time: float, action: Callable[[float], None]) -> None:
         """Call `action` at `time`; actions of one moment run in the order of asking."""
@@ -176,8 +175,7 @@ class Cluster:
         pod.calm_down(now)
         if pod.quiesced_at is not None and now >= pod.quiesced_until:
             self.resume(pod, now)
-        if self._connection:
-            self._let_go_of_idle(pod, now)
+        self._clients.let_go_of_idle(pod, now)
         self.report(pod, now)
 
     def report(self, pod: Pod, now: float) -> bool:
@@ -229,40 +227,14 @@ class Cluster:
         wanted = pod.busy * self._cpu_share()
         return service * max(1.0, wanted / self.scenario.cpu_quota)
 
-    # Connections that clients keep
+    def rebalance(self, pod: Pod, share: float) -> None:
+        """Let go of `share` of the pod's connections."""
+        self._clients.let_go(pod, share)
 
-    def _route(self, now: float) -> Pod | None:
-        """Return the pod of a random client's connection; a new connection when it has none."""
-        client = int(self._uniform() * len(self._connection))
-        pod = self._connection[client]
-        settings = self.effective
-        if pod is not None and (
-            pod.gone_at is not None
-            or now - self._used[client] > settings.keep_alive_timeout_seconds
-            or 0 < settings.max_keep_alive_requests <= self._served[client]
-        ):
-            self._release(client)
-            pod = None
-        if pod is None:
-            pod = self._choose()
-            if pod is None:
-                return None
-            self._served[client] = 0
-            self._connection[client] = pod
-            pod.connections += 1
-        self._used[client] = now
-        self._served[client] += 1
-        if pod.queue or not pod.accepts or not settings.keep_alive:
-            self._release(client)  # this response says `Connection: close`
-        return pod
-
-    def _release(self, client: int) -> None:
-        pod = self._connection[client]
-        if pod is not None:
-            pod.connections -= 1
-            self._connection[client] = None
+    # Requests
 
     def _choose(self) -> Pod | None:
+        """Return the pod that the balancer gives a new connection to."""
         endpoints = self.endpoints
         if not endpoints:
             return None
@@ -270,27 +242,12 @@ class Cluster:
             return endpoints[int(self._uniform() * len(endpoints))]
         return min(endpoints, key=_load)
 
-    def _let_go_of_idle(self, pod: Pod, now: float) -> None:
-        """Close connections past their time, and every idle one while requests wait (httpd event's rule)."""
-        limit = 0.0 if pod.queue else self.effective.keep_alive_timeout_seconds
-        for client, kept in enumerate(self._connection):
-            if kept is pod and now - self._used[client] > limit:
-                self._release(client)
-
-    def rebalance(self, pod: Pod, share: float) -> None:
-        """Let go of `share` of the pod's connections."""
-        for client, kept in enumerate(self._connection):
-            if kept is pod and self._uniform() < share:
-                self._release(client)
-
-    # Requests
-
     def _serve(self, until: float) -> None:
         """Let requests arrive and depart up to `until`, or to an earlier timer that an edge asked for."""
         departures, pods, timers, measures = self._departures, self.pods, self._timers, self.measures
         endpoints, requests, uniform = self.endpoints, self._requests, self._uniform
         random = self.scenario.balancer is Balancer.RANDOM
-        clients, contended = bool(self._connection), self.scenario.cpu_s > 0
+        clients, contended = bool(self._clients), self.scenario.cpu_s > 0
         arrival, service = self._next
         count = 0
         while True:
@@ -318,7 +275,7 @@ class Cluster:
             count += 1
             chosen: Pod | None
             if clients:
-                chosen = self._route(arrival)
+                chosen = self._clients.route(arrival)
             elif not endpoints:
                 chosen = None
             elif random:

@@ -88,25 +88,26 @@ class Operator:
         pods = {pod.name: pod for pod in self._cluster.alive if pod.terminated_at is None}
         self._control(plan.lower, pods, now)
         for name in plan.resume:
-            if name in pods:
-                self._cluster.resume(pods[name], now)
+            if (pod := _reached(pods, name)) is not None:
+                self._cluster.resume(pod, now)
+                self._cluster.report(pod, now)
         for name in plan.quiesce:
-            if name in pods:
-                self._cluster.quiesce(pods[name], now)
+            if (pod := _reached(pods, name)) is not None:
+                self._cluster.quiesce(pod, now)
+                self._cluster.report(pod, now)
         self._write_costs(plan.victims, VICTIM_COST, pods, now)
         self._write_costs(plan.pardoned, 0, pods, now)
         self._scale(plan.replicas, now)
         self._control(plan.controls, pods, now)
         for rebalance in plan.rebalance:
-            if rebalance.pod in pods:
-                self._cluster.rebalance(pods[rebalance.pod], rebalance.share)
+            if (pod := _reached(pods, rebalance.pod)) is not None:
+                self._cluster.rebalance(pod, rebalance.share)
         in_service = sum(pod.accepts for pod in self._cluster.alive)
         self._measures.wanted(now, in_service, plan.decision)
 
     def _control(self, controls: Iterable[Control], pods: dict[str, Pod], now: float) -> None:
         for control in controls:
-            pod = pods.get(control.pod)
-            if pod is not None and pod.ready_at is not None:
+            if (pod := _reached(pods, control.pod)) is not None:
                 pod.control(control.changes)
                 self._cluster.fill(pod, now)
                 self._cluster.watch_queue(pod, now)
@@ -145,6 +146,15 @@ class Operator:
         if status != self._status and now - self._status_at >= STATUS_PERIOD:
             self._status, self._status_at = status, now
             self._measures.status_writes += 1
+
+
+def _reached(pods: dict[str, Pod], name: str) -> Pod | None:
+    """Return the pod that a control call reaches, if any: its supervisor is up."""
+    pod = pods.get(name)
+    if pod is None or pod.ready_at is None:
+        return None
+    pod.sequence += 1
+    return pod
 
 
 def _observed(pod: Pod, now: float) -> ObservedPod:

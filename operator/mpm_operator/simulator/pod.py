@@ -38,7 +38,7 @@ class Pod:
         "_asked", "_processes", "_settings", "accesses", "bursting", "busy", "busy_s", "ceiling",
         "connections", "cost", "cost_at", "created_at", "edge_at", "gone_at", "in_endpoints", "in_sum",
         "index", "limit", "load", "name", "out_sum", "overflows", "queue", "quiesced_at", "quiesced_until",
-        "ready_at", "report", "saturated_at", "slots", "step", "terminated_at", "threads",
+        "ready_at", "report", "saturated_at", "sequence", "slots", "step", "terminated_at", "threads",
     )  # fmt: skip
 
     def __init__(self, index: int, created_at: float, effective: Effective) -> None:
@@ -54,6 +54,8 @@ class Pod:
         self.cost = 0
         self.cost_at: float | None = None
         self.report: MeasuredReport | None = None
+        self.sequence = 0
+        """Control calls so far."""
 
         self._processes = effective.processes_per_pod
         self._asked = self.threads = self.ceiling = effective.threads_per_child
@@ -127,6 +129,7 @@ class Pod:
             rss=0,
             memory_limit=0,
             settings=self._settings,
+            sequence=self.sequence,
             uptime_ms=round((now - self.created_at) * 1000),
             in_flight_s=now * self.load - self.in_sum + self.out_sum,
         )
