@@ -1,0 +1,173 @@
+"""A plan becomes writes and control calls, in the order of plan.py.
+
+Every step may be repeated. A pod that does not take its call does not hold up the others; the step is told as
+failed and the WebServer is planned again soon. Only two failures stop what follows: a ceiling that was not
+lowered (nothing may be raised on it) and a deletion cost that was not written (replicas may not be lowered).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from mpm_operator.core.plan import QUIESCE_TTL_SECONDS, VICTIM_COST
+from mpm_operator.core.snapshot import PodState
+from mpm_operator.manifests import scale
+
+from .client import SCALE_MANAGER, APIError
+from .observe import deletion_cost_of, replicas_of
+from .resources import DELETION_COST, DEPLOYMENTS, PODS, name_of, uid_of
+from .scoreboards import ControlRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from mpm_operator.core.plan import Control, Plan
+    from mpm_operator.manifests import Owner
+
+    from .caches import Caches
+    from .client import Client
+    from .resources import Key
+    from .scoreboards import Scoreboards
+
+logger = logging.getLogger(__name__)
+
+RENEW_SECONDS = QUIESCE_TTL_SECONDS / 3
+"""A quiesce is renewed so often: two renewals may be lost before the pod serves again."""
+
+
+class StepFailed(Exception):
+    """Some steps of the plan failed; the text names them. Plan again."""
+
+
+class Executor:
+    """Carries out plans; knows when it last renewed which quiesce."""
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        boards: Scoreboards,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._boards = boards
+        self._clock = clock
+        self._renewed: dict[str, float] = {}
+
+    async def execute(self, key: Key, owner: Owner, secret: bytes, plan: Plan, *, may_scale: bool) -> None:
+        """Do what the plan says. Raises StepFailed at the end when a step failed, Fenced at once."""
+        uids = {name_of(pod): uid_of(pod) for pod in self._caches[PODS].of(key)}
+        run = _Run(self, key, secret, uids)
+        lowered = await run.each(run.put(control) for control in plan.lower)
+        await run.each(run.post(name, "resume", {}) for name in plan.resume)
+        await run.each(run.quiesce(name) for name in plan.quiesce)
+        await run.each(run.price(name, None) for name in plan.pardoned)
+        priced = await run.each(run.price(name, VICTIM_COST) for name in plan.victims)
+        if may_scale:
+            await run.scale(owner, plan.replicas, lowered=lowered, priced=priced)
+        if lowered:
+            await run.each(run.put(control) for control in plan.controls)
+        await run.each(run.post(one.pod, "rebalance", {"share": one.share}) for one in plan.rebalance)
+        self._renewed = {uid: at for uid, at in self._renewed.items() if at > self._clock() - 600}
+        if run.failures:
+            raise StepFailed("; ".join(run.failures))
+
+    async def control(self, uid: str, secret: bytes, method: str, path: str, body: dict[str, Any]) -> None:
+        await self._boards.control(uid, secret, method, path, body)
+
+    async def quiesce(self, uid: str, secret: bytes) -> None:
+        """Quiesce the pod, or renew it when a third of its time is over."""
+        report = self._boards.report(uid)
+        quiet = report is not None and report.state in (PodState.QUIESCING, PodState.DRAINED)
+        now = self._clock()
+        if quiet and now - self._renewed.get(uid, float("-inf")) < RENEW_SECONDS:
+            return
+        await self.control(uid, secret, "POST", "/control/quiesce", {"ttlSeconds": QUIESCE_TTL_SECONDS})
+        self._renewed[uid] = now
+
+    async def price(self, key: Key, name: str, cost: int | None) -> None:
+        """Write the pod's deletion cost; the cache learns it from the watch alone, which proves it."""
+        pod = self._caches[PODS].get(key.namespace, name)
+        if pod is None or deletion_cost_of(pod) == (cost or 0):
+            return
+        text = None if cost is None else str(cost)
+        try:
+            await self._client.merge(
+                PODS, key.namespace, name, {"metadata": {"annotations": {DELETION_COST: text}}}
+            )
+        except APIError as error:
+            if error.status != 404:
+                raise
+
+    async def scale(self, key: Key, owner: Owner, replicas: int) -> None:
+        """Apply replicas, and nothing else, under a field manager of its own (decision 13)."""
+        live = self._caches[DEPLOYMENTS].get(key.namespace, key.name)
+        if live is None or replicas_of(live) == replicas:
+            return
+        body = scale(owner, replicas, deployment_uid=uid_of(live))
+        answer = await self._client.apply(DEPLOYMENTS, body, manager=SCALE_MANAGER)
+        self._caches[DEPLOYMENTS].put(answer)
+        logger.info("%s: replicas %d -> %d", key, replicas_of(live), replicas)
+
+    def replicas(self, key: Key) -> int | None:
+        live = self._caches[DEPLOYMENTS].get(key.namespace, key.name)
+        return replicas_of(live) if live is not None else None
+
+
+class _Run:
+    """One execution: collects what failed."""
+
+    def __init__(self, executor: Executor, key: Key, secret: bytes, uids: dict[str, str]) -> None:
+        self._executor = executor
+        self._key = key
+        self._secret = secret
+        self._uids = uids
+        self.failures: list[str] = []
+
+    async def each(self, calls: Iterable[Awaitable[None]]) -> bool:
+        """Make the calls of one step side by side; return whether all were taken."""
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        good = True
+        for result in results:
+            if isinstance(result, ControlRefused | APIError):
+                self.failures.append(str(result))
+                good = False
+            elif isinstance(result, BaseException):
+                raise result
+        return good
+
+    async def put(self, control: Control) -> None:
+        await self._to(control.pod, "PUT", "/control", dict(control.changes))
+
+    async def post(self, name: str, verb: str, body: dict[str, Any]) -> None:
+        await self._to(name, "POST", f"/control/{verb}", body)
+
+    async def quiesce(self, name: str) -> None:
+        uid = self._uids.get(name)
+        if uid is not None:
+            await self._executor.quiesce(uid, self._secret)
+
+    async def price(self, name: str, cost: int | None) -> None:
+        await self._executor.price(self._key, name, cost)
+
+    async def scale(self, owner: Owner, replicas: int, *, lowered: bool, priced: bool) -> None:
+        now = self._executor.replicas(self._key)
+        if now is None or (replicas > now and not lowered) or (replicas < now and not priced):
+            return
+        try:
+            await self._executor.scale(self._key, owner, replicas)
+        except APIError as error:
+            self.failures.append(error.message)
+
+    async def _to(self, name: str, method: str, path: str, body: dict[str, Any]) -> None:
+        uid = self._uids.get(name)
+        if uid is None:
+            return
+        try:
+            await self._executor.control(uid, self._secret, method, path, body)
+        except ControlRefused as error:
+            raise ControlRefused(f"pod {name}: {error}") from error

@@ -1,0 +1,144 @@
+"""`mpm-operator`: the command line of the operator."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpm_operator import __version__
+
+from .lease import LeaseTimes
+from .operator import Operator, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser; every option can be given as `MPM_OPERATOR_…` as well, the option wins."""
+
+    def given(name: str, default: str) -> str:
+        return environ.get(f"MPM_OPERATOR_{name}", default)
+
+    made = argparse.ArgumentParser("mpm-operator", description="Scales WebServers by their scoreboards.")
+    made.add_argument("--version", action="version", version=__version__)
+    made.add_argument(
+        "--namespace",
+        action="append",
+        metavar="NAME",
+        help="watch this namespace only; may be repeated (MPM_OPERATOR_NAMESPACE: separated by commas)",
+    )
+    made.add_argument(
+        "--worker-image",
+        default=given("WORKER_IMAGE", ""),
+        metavar="IMAGE",
+        help="image of WebServers that name none; required",
+    )
+    made.add_argument(
+        "--lease-namespace",
+        default=given("LEASE_NAMESPACE", _own_namespace()),
+        metavar="NAME",
+        help="namespace of the lease and of the master key; the operator's own when left out",
+    )
+    made.add_argument("--lease-name", default=given("LEASE_NAME", "mpm-operator"), metavar="NAME")
+    for name, seconds, text in (
+        ("duration", 15.0, "a standby waits so long after the last renewal it saw"),
+        ("renew", 10.0, "the holder stops writing so long after its last renewal"),
+        ("retry", 2.0, "between two renewals"),
+    ):
+        made.add_argument(
+            f"--lease-{name}-seconds",
+            type=float,
+            default=given(f"LEASE_{name.upper()}_SECONDS", str(seconds)),
+            metavar="S",
+            help=f"{text} (default {seconds:g})",
+        )
+    made.add_argument("--health-port", type=int, default=given("HEALTH_PORT", "8081"), metavar="PORT")
+    made.add_argument("--metrics-port", type=int, default=given("METRICS_PORT", "8080"), metavar="PORT")
+    made.add_argument("--log-format", choices=("json", "text"), default=given("LOG_FORMAT", "json"))
+    made.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default=given("LOG_LEVEL", "info")
+    )
+    return made
+
+
+def options(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Options, argparse.Namespace]:
+    """Return the operator's options; a wrong one ends the process with status 2 and a sentence."""
+    made = parser(environ)
+    args = made.parse_args(argv)
+    if not args.worker_image:
+        made.error("--worker-image (MPM_OPERATOR_WORKER_IMAGE) must name the image of the worker")
+    named = args.namespace or environ.get("MPM_OPERATOR_NAMESPACE", "").split(",")
+    try:
+        times = LeaseTimes(args.lease_duration_seconds, args.lease_renew_seconds, args.lease_retry_seconds)
+    except ValueError as error:
+        made.error(str(error))
+    chosen = Options(
+        worker_image=args.worker_image,
+        # A new name each start: a restarted container must not believe that it still holds the lease.
+        identity=f"{environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}",
+        lease_namespace=args.lease_namespace,
+        lease_name=args.lease_name,
+        lease=times,
+        namespaces=tuple(dict.fromkeys(name.strip() for name in named if name.strip())),
+        health_port=args.health_port,
+        metrics_port=args.metrics_port,
+    )
+    return chosen, args
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def log_to_stderr(form: str, level: str) -> None:
+    """Set up logging; of kopf only what is wrong is of interest."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(JSONFormatter() if form == "json" else text)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in ("kopf", "urllib3", "aiohttp", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    chosen, args = options(sys.argv[1:], os.environ)
+    log_to_stderr(args.log_format, args.log_level)
+    try:
+        good = asyncio.run(_run(chosen))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        good = True
+    sys.exit(0 if good else 1)
+
+
+async def _run(chosen: Options) -> bool:
+    return await Operator(chosen).run()
+
+
+def _own_namespace() -> str:
+    try:
+        return NAMESPACE_FILE.read_text().strip()
+    except OSError:
+        return "default"

@@ -1,0 +1,215 @@
+"""The parts of the operator, put together and kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import kopf
+
+from . import handlers, metrics
+from .caches import Caches
+from .children import Applier
+from .client import APIError, Client, Fenced, Unreachable, connect
+from .events import Recorder
+from .execute import Executor, StepFailed
+from .health import Health
+from .keys import BadMasterKey, MasterKeys
+from .lease import Lease, LeaseTimes
+from .observe import Observer
+from .queue import KeyedQueue
+from .reconciler import Reconciler, Tools
+from .relist import Relister
+from .resources import PODS, WEBSERVERS, Key, name_of, uid_of
+from .scoreboards import Scoreboards
+from .status import StatusWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from .resources import Kind, Object
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 4
+RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the operator runs; `main` reads it from the command line and the environment."""
+
+    worker_image: str
+    identity: str
+    lease_namespace: str
+    lease_name: str = "mpm-operator"
+    lease: LeaseTimes = field(default_factory=LeaseTimes)
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to watch; none = all."""
+    health_port: int = 8081
+    metrics_port: int = 8080
+
+
+class Operator:
+    """One process of the operator: holder of the lease, or standby with warm caches."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._lease = Lease(options.lease_namespace, options.lease_name, options.identity, options.lease)
+        self._client = Client(connect(), self._remaining)
+        self._caches = Caches()
+        self._queue = KeyedQueue()
+        self._boards = Scoreboards(self._queue.add, self._remaining)
+        self._relister = Relister(self._client, self._caches, options.namespaces, self._changed)
+        self._keys = MasterKeys(self._client, options.lease_namespace)
+        self._reconciler = Reconciler(self._tools())
+        self._health = Health(self._caches, self._queue, self._boards)
+        self._term = 0
+        self._leading = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._failed = False
+
+    async def run(self) -> bool:
+        """Run until a signal; return whether it ended well."""
+        await self._health.start(self._options.health_port, self._options.metrics_port)
+        await self._wait_for_crd()
+        # kopf cancels every task that was started after it; ours are older and end in their own order.
+        tasks = [
+            self._task(self._lease.run(self._client), "lease"),
+            self._task(self._relister.run(), "relist"),
+            self._task(self._lead(), "leader"),
+            *(self._task(self._work(), f"worker {number}") for number in range(WORKERS)),
+        ]
+        registry = kopf.OperatorRegistry()
+        handlers.register(registry, self._caches, self._changed)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=handlers.settings(),
+                standalone=True,
+                clusterwide=not self._options.namespaces,
+                namespaces=self._options.namespaces,
+                stop_flag=self._stop,
+            )
+        finally:
+            await self._end(tasks)
+        return not self._failed
+
+    def _tools(self) -> Tools:
+        return Tools(
+            caches=self._caches,
+            observer=Observer(self._caches, self._boards.report),
+            applier=Applier(self._client, self._caches),
+            executor=Executor(self._client, self._caches, self._boards),
+            status=StatusWriter(self._client, self._caches),
+            recorder=Recorder(self._client, self._options.identity),
+            keys=self._keys,
+            default_image=self._options.worker_image,
+        )
+
+    def _changed(self, kind: Kind, body: Object, deleted: bool) -> None:
+        """A cache changed: follow the pod, and look at the WebServers concerned."""
+        if kind == PODS:
+            if deleted:
+                self._boards.forget(uid_of(body))
+            else:
+                self._boards.follow(body)
+        for key in self._caches.affected(kind, body):
+            self._queue.add(key, urgent=kind == WEBSERVERS)
+
+    async def _lead(self) -> None:
+        """At each take-over: list again, read the master key, forget old plans, look at every WebServer.
+
+        The listing is for a process that was stopped past its lease: another has acted, and the watches of
+        this one may still have to catch up.
+        """
+        while True:
+            await self._lease.taken.wait()
+            term = self._lease.term
+            try:
+                await self._relister.confirm()
+                self._term = term
+                await self._keys.load()
+            except (APIError, Unreachable, Fenced, BadMasterKey) as error:
+                logger.error("Not leading yet: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._reconciler.reset()
+            for server in self._caches[WEBSERVERS]:
+                self._queue.add(Key(server["metadata"]["namespace"], name_of(server)))
+            self._leading.set()
+            # A lease ends by the clock: there is no event that would tell.
+            while self._lease.held and self._lease.term == term:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+            self._leading.clear()
+
+    def _remaining(self) -> float:
+        """Return for how many seconds more this process may write: not in a term it has not prepared for."""
+        return self._lease.remaining() if self._lease.term == self._term else 0.0
+
+    async def _work(self) -> None:
+        while True:
+            await self._leading.wait()
+            key = await self._queue.get()
+            failed = True
+            started = time.monotonic()
+            try:
+                due = await self._reconciler.reconcile(key)
+                failed = False
+                if due is None:
+                    self._queue.forget(key)
+                else:
+                    self._queue.add(key, due=due)
+                metrics.RECONCILES.labels("done").inc()
+            except Fenced:
+                # The next holder looks at every WebServer; so do we when we are that.
+                failed = False
+                metrics.RECONCILES.labels("fenced").inc()
+            except (StepFailed, APIError, Unreachable, BadMasterKey) as error:
+                logger.warning("%s: %s", key, error)
+                metrics.RECONCILES.labels("failed").inc()
+            except Exception:
+                # One WebServer that trips us must not end the service of the others.
+                logger.exception("%s: reconciliation failed by a defect of the operator", key)
+                metrics.RECONCILES.labels("defect").inc()
+            finally:
+                metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
+                self._queue.done(key, failed=failed)
+
+    async def _wait_for_crd(self) -> None:
+        said = False
+        while True:
+            try:
+                if await self._client.serves(WEBSERVERS):
+                    return
+                problem = f"the CRD webservers.{WEBSERVERS.group} is not installed: apply crds/ first"
+            except (APIError, Unreachable) as error:
+                problem = f"the API server can't be asked: {error}"
+            if not said:
+                logger.warning("Waiting: %s", problem)
+                said = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _task(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that ends by itself ends the process: the kubelet starts a whole one."""
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("The %s loop ended", task.get_name(), exc_info=task.exception())
+            self._failed = True
+            self._stop.set()
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._boards.close()
+        await self._lease.release(self._client)
+        await self._health.stop()
+        self._client.close()

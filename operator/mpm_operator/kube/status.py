@@ -1,0 +1,143 @@
+"""The status: written on change only, at most once in five seconds an object.
+
+Numbers that move all the time (busy, idle, queue, and the sentences they occur in) are no change by
+themselves: they ride along with a real one, or move the status when they moved far. Fast data is in metrics
+and streams.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .client import STATUS_MANAGER
+from .resources import WEBSERVERS, Key, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mpm_operator.core.plan import Condition, Decision
+
+    from .caches import Caches
+    from .client import Client
+    from .resources import Object
+
+WRITE_EVERY_SECONDS = 5.0
+WORKERS_EVERY_SECONDS = 30.0
+WORKERS_SHARE = 0.2
+"""Workers alone move the status when they changed by more than this share of the total."""
+MESSAGE_MOST = 2000
+
+
+@dataclass(slots=True)
+class _Written:
+    at: float = field(default=float("-inf"))
+
+
+class StatusWriter:
+    """Writes status; knows when it last did."""
+
+    def __init__(self, client: Client, caches: Caches, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._caches = caches
+        self._clock = clock
+        self._written: dict[Key, _Written] = {}
+
+    async def write(self, server: Object, status: Object) -> float | None:
+        """Write when there is something new; return when to come back, for a write that has to wait."""
+        meta = server["metadata"]
+        key = Key(meta["namespace"], name_of(server))
+        old = server.get("status") or {}
+        since = self._clock() - self._written.setdefault(key, _Written()).at
+        if not self._worth(old, status, since):
+            return None
+        if since < WRITE_EVERY_SECONDS:
+            return self._clock() + WRITE_EVERY_SECONDS - since
+        body = {
+            "apiVersion": WEBSERVERS.api_version,
+            "kind": WEBSERVERS.kind,
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "status": status,
+        }
+        answer = await self._client.apply(WEBSERVERS, body, manager=STATUS_MANAGER, subresource="status")
+        self._written[key].at = self._clock()
+        self._caches[WEBSERVERS].put(answer)
+        return None
+
+    def forget(self, key: Key) -> None:
+        self._written.pop(key, None)
+
+    def _worth(self, old: Object, new: Object, since: float) -> bool:
+        if essence(old) != essence(new):
+            return True
+        return since >= WORKERS_EVERY_SECONDS and workers_moved(old.get("workers"), new.get("workers"))
+
+
+def conditions(found: Iterable[Condition], old: Object, generation: int) -> list[Object]:
+    """Return the conditions with their times: `lastTransitionTime` moves only when the status flips."""
+    before = {condition["type"]: condition for condition in old.get("conditions") or ()}
+    written = []
+    for condition in found:
+        last = before.get(condition.type, {})
+        flipped = last.get("status") != condition.status.value
+        written.append(
+            {
+                "type": condition.type,
+                "status": condition.status.value,
+                "reason": condition.reason,
+                "message": condition.message[:MESSAGE_MOST],
+                "lastTransitionTime": now() if flipped else last["lastTransitionTime"],
+                "observedGeneration": generation,
+            }
+        )
+    return written
+
+
+def decision(made: Decision, old: Object) -> Object:
+    """Return the decision with its time, which moves when the reason does."""
+    last = old.get("decision") or {}
+    same = last.get("reason") == made.reason and last.get("time")
+    return {
+        "reason": made.reason,
+        "message": made.message[:MESSAGE_MOST],
+        "time": last["time"] if same else now(),
+    }
+
+
+def essence(status: Object) -> Object:
+    """Return what makes a change of status worth a write.
+
+    A condition's message counts only where it is about what somebody wrote (`Accepted`); elsewhere it repeats
+    numbers that move with the load.
+    """
+    rest = {
+        name: value for name, value in status.items() if name not in ("workers", "decision", "conditions")
+    }
+    rest["decision"] = (status.get("decision") or {}).get("reason")
+    rest["conditions"] = {
+        condition["type"]: (
+            condition["status"],
+            condition["reason"],
+            condition.get("observedGeneration"),
+            condition["message"] if condition["type"] == "Accepted" else "",
+        )
+        for condition in status.get("conditions") or ()
+    }
+    return rest
+
+
+def workers_moved(old: Object | None, new: Object | None) -> bool:
+    """Return whether busy, idle or queue moved by more than a fifth of all slots."""
+    if old is None or new is None:
+        return old != new
+    total = max(int(old.get("total", 0)), int(new.get("total", 0)), 1)
+    return any(
+        abs(int(new.get(name, 0)) - int(old.get(name, 0))) > WORKERS_SHARE * total
+        for name in ("busy", "idle", "total", "queue")
+    )
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
