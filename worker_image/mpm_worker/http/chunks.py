@@ -15,15 +15,17 @@ _NOT_IN_SIZE = re.compile(rb"[^\t -~\x80-\xff]").search
 _TRAILER = re.compile(rf"{TOKEN}:[\t -~\x80-\xff]*".encode("latin-1")).fullmatch
 
 _LINE_MOST: Final = 4096
-# Framing may cost this much more than 16 bytes and twice the data of each chunk: else extensions are a free flood.
+# What framing may cost beyond 16 bytes and twice the data of each chunk: extensions are no free flood.
 _EXCESS_MOST: Final = 16384
 
 _SIZE_LINE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 
 
 class ChunkedBody:
-    """Takes the coded bytes off the front of a buffer. Extensions and trailer fields are checked and forgotten:
-    a trailer must never change what the head said."""
+    """Takes the coded bytes off the front of a buffer.
+
+    Extensions and trailer fields are checked and forgotten: a trailer must never change what the head said.
+    """
 
     __slots__ = ("_excess", "_left", "_limits", "_state", "_total", "_trailer_bytes", "_trailer_count")
 
@@ -40,9 +42,10 @@ class ChunkedBody:
     def done(self) -> bool:
         return self._state == _DONE
 
-    def decode(self, data: bytes, at: int, most: int) -> tuple[list[bytes], int]:
-        """Decoded pieces of together at most `most` bytes, and the offset of the first byte not used."""
+    def decode(self, data: bytes, most: int) -> tuple[list[bytes], int]:
+        """Decoded pieces of together at most `most` bytes, and how many bytes of `data` they took."""
         pieces: list[bytes] = []
+        at = 0
         while self._state != _DONE:
             if self._state == _DATA:
                 if at >= len(data) or most <= 0:
@@ -75,7 +78,7 @@ class ChunkedBody:
         return pieces, at
 
     def _line_end(self, data: bytes, at: int) -> int:
-        """Offset of the CRLF of the line at `at`, -1 while it is not there; control bytes are refused at once."""
+        """Offset of the CRLF that ends the line at `at`, -1 = not there yet; control bytes fail at once."""
         end = data.find(b"\r\n", at, at + _LINE_MOST + 2)
         line = data[at:end] if end >= 0 else data[at : at + _LINE_MOST + 1].removesuffix(b"\r")
         if bad := _NOT_IN_SIZE(line):

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mpm_worker.http.chunks import ChunkedBody
 from mpm_worker.http.errors import Limits, ProtocolError
 from mpm_worker.http.fields import Fields, parse_fields
 from mpm_worker.http.lines import HeadLines
-from mpm_worker.http.target import RequestLine, parse_request_line
+from mpm_worker.http.target import parse_request_line
+
+if TYPE_CHECKING:
+    from mpm_worker.http.target import RequestLine
 
 _DEFAULT_LIMITS: Final = Limits()
-
-# Clients of a kept-alive connection repeat their fields to the byte: reading a section once serves them all. Bounded in
-# count and size; a hit is the same bytes, so it can be no different reading.
-_KNOWN: dict[bytes, Fields] = {}
-_KNOWN_MOST: Final = 128
-_KNOWN_BYTES: Final = 1024
 
 
 class Request:
     """A request whose head is complete. Its body, if any, is read through the connection.
 
-    `target` are the raw bytes; `path` is percent-decoded latin-1 text (PEP 3333), `query` is not decoded.
-    `cgi` holds the fields under CGI's names and is shared: copy, never change. `length` is None for a chunked body.
+    `path` is percent-decoded latin-1 text (PEP 3333); `target_text` and `query` are as they were sent. `cgi`
+    holds the fields under CGI's names and is shared: copy it, never change it.
     """
 
-    __slots__ = (
-        "cgi",
-        "expect_continue",
-        "keep_alive",
-        "length",
-        "line",
-        "method",
-        "path",
-        "query",
-        "target_text",
-        "version",
-    )
+    __slots__ = ("cgi", "expect_continue", "keep_alive", "method", "path", "query", "target_text", "version")
 
     def __init__(self, line: RequestLine, fields: Fields) -> None:
-        self.line = line
         self.method, self.target_text, self.path, self.query, minor, authority = line
         self.cgi = fields.cgi if authority is None else {**fields.cgi, "HTTP_HOST": authority}
-        self.length = None if fields.chunked else fields.length
-        if minor:
+        if minor != "0":
+            # A higher minor version is served as the highest one known (RFC 9110, 2.5).
             self.version = (1, 1)
             self.keep_alive = not fields.close
-            self.expect_continue = fields.expect and (fields.chunked or fields.length > 0)
+            self.expect_continue = fields.expect
         else:
             self.version = (1, 0)
             self.keep_alive = fields.keep_alive and not fields.close
@@ -55,6 +40,7 @@ class Request:
 
     @property
     def target(self) -> bytes:
+        """The request-target as it was sent."""
         return self.target_text.encode("latin-1")
 
     @property
@@ -69,11 +55,22 @@ class Request:
 class Connection:
     """Sans-IO state of one client connection.
 
-    `receive` never raises: what is wrong comes out of `next_request` or `read_body` where it stands in the stream, after
-    the requests before it, and then stays. `peer` is free for the owner of the socket (address, port).
+    `receive` never raises: what is wrong comes out of `next_request` or `read_body`, where it stands in the
+    stream, after the requests before it, and then stays. `peer`, (address, port), is the caller's.
     """
 
-    __slots__ = ("_chunks", "_data", "_error", "_left", "_lines", "_searched", "eof", "limits", "peer")
+    __slots__ = (
+        "_chunks",
+        "_data",
+        "_error",
+        "_last",
+        "_left",
+        "_lines",
+        "_searched",
+        "eof",
+        "limits",
+        "peer",
+    )
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         self.limits = limits
@@ -82,6 +79,7 @@ class Connection:
         self._data = b""
         self._searched = 0
         self._lines: HeadLines | None = None
+        self._last: tuple[bytes, Fields] | None = None
         self._left = 0
         self._chunks: ChunkedBody | None = None
         self._error: ProtocolError | None = None
@@ -97,12 +95,28 @@ class Connection:
 
     def idle(self) -> bool:
         """Whether nothing of a next request has come: a kept-alive connection that may be closed."""
-        return not self._data.lstrip(b"\r\n") and self.body_done and self._error is None
+        return self._error is None and self.body_done and not self._data.strip(b"\r\n")
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """What ended this stream of requests, once it has come out."""
+        return self._error
+
+    def refuse(self, status: int, rule: str) -> ProtocolError:
+        """Ends the stream for a reason that only the caller sees, such as a clock that ran out."""
+        return self._keep(ProtocolError(status, rule))
+
+    def _keep(self, error: ProtocolError) -> ProtocolError:
+        if self._error is None:
+            error.bodyless = self._data.startswith(b"HEAD ")
+            self._error = error
+            self._data = b""
+        return self._error
 
     # -- heads
 
     def next_request(self) -> Request | None:
-        """The next request whose head is complete; None = more bytes are needed (or, after `eof`, none will come).
+        """The next request whose head is complete; None = more bytes are needed (after `eof`: there is none).
 
         What is left of the previous request's body is skipped first. Raises ProtocolError.
         """
@@ -111,66 +125,63 @@ class Connection:
         try:
             if (self._left or self._chunks is not None) and not self.skip_body():
                 return None
-            return self._next_request()
+            data = self._data
+            if data[:1] == b"\r":
+                # Empty lines before a request line are ignored (RFC 9112, 2.2).
+                while data.startswith(b"\r\n"):
+                    data = data[2:]
+                self._data = data
+            end = data.find(b"\r\n\r\n", self._searched)
+            if end < 0:
+                self._wait(data)
+                return None
+            return self._read_head(data, end)
         except ProtocolError as error:
             raise self._keep(error) from None
 
-    def _next_request(self) -> Request | None:
-        data = self._data
-        if not data:
-            return None
-        if data[0] == 13:
-            # Empty lines before a request line are ignored (RFC 9112, 2.2).
-            while data.startswith(b"\r\n"):
-                data = data[2:]
-            self._data = data
-        end = data.find(b"\r\n\r\n", self._searched)
-        if end < 0:
-            return self._unfinished(data)
-        self._searched = 0
-        try:
-            line, fields = self._read_head(data, end)
-        except (ProtocolError, ValueError) as error:
-            HeadLines(self.limits).advance(data[: end + 4])
-            if isinstance(error, ProtocolError):
-                raise
-            raise ProtocolError(400, "the header section breaks the grammar (RFC 9112, 5)") from error
-        self._lines = None
-        request = self._begin(line, fields)
-        self._data = data[end + 4 :]
-        return request
-
-    def _read_head(self, data: bytes, end: int) -> tuple[RequestLine, Fields]:
-        eol = data.find(b"\r\n")
-        limits = self.limits
-        if eol > limits.request_line or end - eol - 2 > limits.header_bytes:
-            raise ValueError("the head is too long")
-        line = parse_request_line(data[:eol].decode("latin-1"))
-        section = data[eol + 2 : end + 2]
-        fields = _KNOWN.get(section)
-        if fields is None or fields.count > limits.header_count:
-            fields = parse_fields(section.decode("latin-1"), limits.header_count)
-            if len(section) <= _KNOWN_BYTES:
-                if len(_KNOWN) >= _KNOWN_MOST:
-                    _KNOWN.clear()
-                _KNOWN[section] = fields
-        return line, fields
-
-    def _unfinished(self, data: bytes) -> None:
-        """Refuses as early as possible what cannot become a head, else waits."""
+    def _wait(self, data: bytes) -> None:
+        """Refuses as early as possible what cannot become a head."""
         if not data:
             return
         if self._lines is None:
             self._lines = HeadLines(self.limits)
         self._lines.advance(data)
         if self.eof:
-            raise ProtocolError(400, "the connection ended inside a request head")
+            raise ProtocolError(400, "the connection ended inside a request head (RFC 9112, 8)")
         self._searched = max(0, len(data) - 3)
 
-    def _begin(self, line: RequestLine, fields: Fields) -> Request:
-        """The rules that need request line and fields together; then the body is set up."""
-        if line.minor:
-            if fields.host is None:
+    def _read_head(self, data: bytes, end: int) -> Request:
+        self._searched = 0
+        self._lines = None
+        limits = self.limits
+        eol = data.find(b"\r\n")
+        try:
+            if eol > limits.request_line or end - eol - 2 > limits.header_bytes:
+                raise ValueError("the head is too long")
+            line = parse_request_line(data[:eol].decode("latin-1"))
+            fields = self._read_fields(data[eol + 2 : end], limits.header_count)
+        except (ProtocolError, ValueError) as error:
+            HeadLines(limits).advance(data[: end + 4])
+            if isinstance(error, ProtocolError):
+                raise
+            raise ProtocolError(400, "the header section breaks the grammar (RFC 9112, 5)") from error
+        self._begin_body(line, fields)
+        self._data = data[end + 4 :]
+        return Request(line, fields)
+
+    def _read_fields(self, section: bytes, most: int) -> Fields:
+        """Most clients send the same section with each request of a connection: it is read once."""
+        last = self._last
+        if last is not None and last[0] == section:
+            return last[1]
+        fields = parse_fields(section.decode("latin-1"), most)
+        self._last = (section, fields) if len(section) <= 1024 else None
+        return fields
+
+    def _begin_body(self, line: RequestLine, fields: Fields) -> None:
+        """The rules that need request line and fields together."""
+        if line[4] != "0":
+            if not fields.has_host:
                 raise ProtocolError(400, "an HTTP/1.1 request without Host (RFC 9112, 3.2)")
             if fields.other_expectation:
                 raise ProtocolError(417, "an expectation other than 100-continue (RFC 9110, 10.1.1)")
@@ -180,7 +191,6 @@ class Connection:
             raise ProtocolError(413, f"the body is longer than {self.limits.body} bytes")
         self._left = fields.length
         self._chunks = ChunkedBody(self.limits) if fields.chunked else None
-        return Request(line, fields)
 
     # -- bodies
 
@@ -206,31 +216,29 @@ class Connection:
         """
         if self._error is not None:
             raise self._error
-        try:
-            return self._read_body(most)
-        except ProtocolError as error:
-            raise self._keep(error) from None
-
-    def _read_body(self, most: int) -> bytes | None:
         if self._chunks is not None:
-            pieces, used = self._chunks.decode(self._data, 0, most)
-            self._data = self._data[used:]
-            if self._chunks.done:
-                self._chunks = None
-            if pieces:
-                return b"".join(pieces)
-            if self._chunks is None:
-                return b""
+            try:
+                piece = self._read_chunks(self._chunks, most)
+            except ProtocolError as error:
+                raise self._keep(error) from None
         elif not self._left:
             return b""
-        elif self._data:
+        else:
             piece = self._data[: min(self._left, most)]
             self._data = self._data[len(piece) :]
             self._left -= len(piece)
+        if piece or self.body_done:
             return piece
         if self.eof:
-            raise ProtocolError(400, "the connection ended inside a request body (RFC 9112, 8)")
+            raise self.refuse(400, "the connection ended inside a request body (RFC 9112, 8)")
         return None
+
+    def _read_chunks(self, chunks: ChunkedBody, most: int) -> bytes:
+        pieces, used = chunks.decode(self._data, most)
+        self._data = self._data[used:]
+        if chunks.done:
+            self._chunks = None
+        return b"".join(pieces)
 
     def took(self, count: int) -> None:
         """`count` bytes of a body of known length went from the socket into the reader's own memory."""
@@ -242,19 +250,3 @@ class Connection:
             if self.read_body(1 << 20) is None:
                 return False
         return True
-
-    @property
-    def error(self) -> ProtocolError | None:
-        """What ended this stream of requests, once it has come out."""
-        return self._error
-
-    def refuse(self, status: int, rule: str) -> ProtocolError:
-        """Ends the stream for a reason that only the caller sees: a clock that ran out."""
-        return self._keep(ProtocolError(status, rule))
-
-    def _keep(self, error: ProtocolError) -> ProtocolError:
-        if self._error is None:
-            error.bodyless = self._data.startswith(b"HEAD ")
-            self._error = error
-            self._data = b""
-        return error

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes (httpd's LimitRequestLine, LimitRequestFields and LimitRequestBody; `header_bytes` bounds all fields together)."""
+    """Sizes in bytes: httpd's LimitRequestLine, LimitRequestFields (a count) and LimitRequestBody.
+
+    `header_bytes` bounds all fields together.
+    """
 
     request_line: int = 8190
     header_bytes: int = 65536

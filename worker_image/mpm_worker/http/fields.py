@@ -9,120 +9,147 @@ from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.host import valid_host
 from mpm_worker.http.target import TOKEN
 
-# A whole line each, so that as many matches as line feeds means: every line is right. Control bytes never match.
-_LINES = re.compile(rf"(?<![^\n])({TOKEN}):([\t -~\x80-\xff]*)\r\n").findall
+_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)").fullmatch
 _DIGITS = re.compile(r"[0-9]+").fullmatch
 
-# CGI's name of a field name as it was spelled, "" = dropped. Learned; bounded, since clients choose the names.
-_CGI_NAMES: dict[str, str] = {}
-_CGI_NAMES_MOST: Final = 1024
-
-# These decide where a message ends or for whom it is: a second one is an ambiguity, never a list.
+# What a line says beyond its value, so that a section of ordinary lines needs no second look.
+_HOST, _BAD_HOST, _CONNECTION, _FRAMING, _EXPECT, _DROPPED = 1, 2, 4, 8, 16, 32
+_MARKS: Final = {
+    "HTTP_CONNECTION": _CONNECTION,
+    "HTTP_TRANSFER_ENCODING": _FRAMING,
+    "CONTENT_LENGTH": _FRAMING,
+    "HTTP_EXPECT": _EXPECT,
+}
+# These decide where a message ends or what it is: a second one is an ambiguity, never a list.
 _ONCE: Final = {
     "HTTP_HOST": "Host (RFC 9112, 3.2)",
     "CONTENT_LENGTH": "Content-Length (RFC 9112, 6.3)",
     "CONTENT_TYPE": "Content-Type (RFC 9110, 8.3)",
 }
 
+# Clients repeat their lines to the byte, so a line is read once: CGI's name, value and mark. Bounded in count
+# and size; secrets are not kept.
+_KNOWN: dict[str, tuple[str, str, int]] = {}
+_KNOWN_MOST: Final = 1024
+_KNOWN_LENGTH: Final = 256
+_SECRETS: Final = frozenset(("HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION"))
+
 
 class Fields:
-    """One header section, read: `cgi` are the environ entries, the rest is what the connection must know."""
+    """One header section, read: `cgi` are the environ entries, the rest is what the connection must know.
 
-    __slots__ = (
-        "cgi",
-        "chunked",
-        "close",
-        "count",
-        "expect",
-        "host",
-        "keep_alive",
-        "length",
-        "other_expectation",
-    )
+    The class attributes are what most sections leave as it is.
+    """
 
-    def __init__(self, cgi: dict[str, str], count: int) -> None:
+    length = 0
+    chunked = False
+    close = False
+    keep_alive = False
+    expect = False  # 100-continue
+    other_expectation = False
+
+    def __init__(self, cgi: dict[str, str], has_host: bool) -> None:
         self.cgi = cgi
-        self.count = count
-        self.host = cgi.get("HTTP_HOST")
-        self.length = 0
-        self.chunked = False
-        options = _list(cgi.get("HTTP_CONNECTION", ""))
-        self.close = "close" in options
-        self.keep_alive = "keep-alive" in options
-        expectations = _list(cgi.get("HTTP_EXPECT", ""))
-        self.expect = "100-continue" in expectations
-        self.other_expectation = any(each != "100-continue" for each in expectations)
+        self.has_host = has_host
 
 
 def parse_fields(section: str, most: int) -> Fields:
-    """The lines between request line and empty line, each with its CRLF; at most `most` of them.
+    """The lines between request line and empty line, without the CRLF of the last; at most `most` of them.
 
-    Raises ProtocolError, or ValueError when a line breaks the grammar: `mpm_worker.http.lines` then says which.
+    Raises ProtocolError, or ValueError when a line breaks the grammar: `mpm_worker.http.lines` says which.
     """
-    pairs = _LINES(section)
-    if len(pairs) != section.count("\n") or section.count("\r") != len(pairs):
-        raise ValueError("a line of the header section breaks the grammar")
-    if len(pairs) > most:
-        raise ProtocolError(431, f"more than {most} fields")
+    lines = section.split("\r\n") if section else []
     cgi: dict[str, str] = {}
-    for name, value in pairs:
-        key = _CGI_NAMES.get(name)
-        if key is None:
-            key = _learn(name)
-        if not key:
-            continue
-        value = value.strip(" \t")
-        if key in cgi:
-            if key in _ONCE:
-                raise ProtocolError(400, f"more than one {_ONCE[key]}")
-            # RFC 6265 joins cookies by "; ", everything else is a list by comma (RFC 9110, 5.3).
-            value = f"{cgi[key]}; {value}" if key == "HTTP_COOKIE" else f"{cgi[key]},{value}"
-        cgi[key] = value
-    fields = Fields(cgi, len(pairs))
-    _frame(fields, cgi)
-    if fields.host is not None and not valid_host(fields.host):
-        raise ProtocolError(400, "Host is not 'host' or 'host:port' (RFC 9110, 7.2)")
+    marks = 0
+    for line in lines:
+        name, value, mark = _KNOWN.get(line) or _read_line(line)
+        if name in cgi:
+            value = _join(name, cgi[name], value)
+        cgi[name] = value
+        marks |= mark
+    if len(lines) > most:
+        raise ProtocolError(431, f"more than {most} fields")
+    fields = Fields(cgi, bool(marks & _HOST))
+    if marks > _HOST:
+        _heed(marks, fields, cgi)
     return fields
 
 
-def _learn(name: str) -> str:
-    """CGI's name of a field. A name with '_' would be taken for its twin with '-', and `Proxy` for the variable
-    HTTP_PROXY that many HTTP clients obey: both are dropped, as httpd does."""
+def _read_line(line: str) -> tuple[str, str, int]:
+    match = _LINE(line)
+    if match is None:
+        raise ValueError("a line of the header section breaks the grammar")
+    value = match[2].strip(" \t")
+    name = _cgi_name(match[1])
+    if name == "HTTP_HOST":
+        mark = _HOST if valid_host(value) else _HOST | _BAD_HOST
+    else:
+        mark = _MARKS.get(name, 0) if name else _DROPPED
+    read = (name, value, mark)
+    if len(line) <= _KNOWN_LENGTH and name not in _SECRETS:
+        if len(_KNOWN) >= _KNOWN_MOST:
+            _KNOWN.clear()
+        _KNOWN[line] = read
+    return read
+
+
+def _cgi_name(name: str) -> str:
+    """CGI's name of a field, empty to drop it as httpd does.
+
+    One with '_' would be taken for its twin with '-', and `Proxy` for the HTTP_PROXY that clients obey.
+    """
     upper = name.upper()
     if "_" in name or upper == "PROXY":
-        key = ""
-    else:
-        key = upper.replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
-    if len(_CGI_NAMES) < _CGI_NAMES_MOST:
-        _CGI_NAMES[name] = key
-    return key
+        return ""
+    key = upper.replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
-def _frame(fields: Fields, cgi: dict[str, str]) -> None:
+def _join(name: str, first: str, second: str) -> str:
+    """A repeated field is a list by comma (RFC 9110, 5.3); cookies are joined by "; " (RFC 6265, 5.4)."""
+    if name in _ONCE:
+        raise ProtocolError(400, f"more than one {_ONCE[name]}")
+    return f"{first}; {second}" if name == "HTTP_COOKIE" else f"{first},{second}"
+
+
+def _heed(marks: int, fields: Fields, cgi: dict[str, str]) -> None:
+    """The lines that say more than their value."""
+    if marks & _BAD_HOST:
+        raise ProtocolError(400, "Host is not 'host' or 'host:port' (RFC 9110, 7.2)")
+    if marks & _FRAMING:
+        _frame(fields, cgi.get("CONTENT_LENGTH"), cgi.get("HTTP_TRANSFER_ENCODING"))
+    if marks & _CONNECTION:
+        options = _list(cgi["HTTP_CONNECTION"])
+        fields.close = "close" in options
+        fields.keep_alive = "keep-alive" in options
+    if marks & _EXPECT:
+        expectations = _list(cgi["HTTP_EXPECT"])
+        fields.expect = "100-continue" in expectations
+        fields.other_expectation = any(each != "100-continue" for each in expectations)
+    if marks & _DROPPED:
+        del cgi[""]
+
+
+def _frame(fields: Fields, length: str | None, coding: str | None) -> None:
     """Where the body ends (RFC 9112, 6.3). Whatever two readers could see differently is refused."""
-    length = cgi.get("CONTENT_LENGTH")
-    coding = cgi.get("HTTP_TRANSFER_ENCODING")
-    if coding is not None:
-        if length is not None:
-            raise ProtocolError(400, "Content-Length together with Transfer-Encoding (RFC 9112, 6.1)")
-        codings = coding.lower().split(",")
-        if codings[-1].strip(" \t") != "chunked":
-            raise ProtocolError(400, "the last transfer coding is not 'chunked' (RFC 9112, 6.3)")
-        if len(codings) > 1:
-            if any(each.strip(" \t") in ("", "chunked") for each in codings[:-1]):
-                raise ProtocolError(
-                    400, "'chunked' more than once, or an empty transfer coding (RFC 9112, 6.1)"
-                )
-            raise ProtocolError(501, "'chunked' is the only transfer coding here (RFC 9112, 6.1)")
-        fields.chunked = True
-    elif length is not None:
+    if coding is None:
+        assert length is not None
         if not _DIGITS(length):
             raise ProtocolError(400, "Content-Length is not a row of digits (RFC 9110, 8.6)")
         # Twenty digits are beyond any limit; int() itself refuses thousands of them.
         fields.length = int(length) if len(length) < 20 else 1 << 64
+        return
+    if length is not None:
+        raise ProtocolError(400, "Content-Length together with Transfer-Encoding (RFC 9112, 6.1)")
+    *others, last = _list(coding)
+    if last != "chunked":
+        raise ProtocolError(400, "the last transfer coding is not 'chunked' (RFC 9112, 6.3)")
+    if "" in others or "chunked" in others:
+        raise ProtocolError(400, "'chunked' more than once, or an empty transfer coding (RFC 9112, 6.1)")
+    if others:
+        raise ProtocolError(501, "'chunked' is the only transfer coding here (RFC 9112, 6.1)")
+    fields.chunked = True
 
 
 def _list(value: str) -> list[str]:
-    return [each.strip(" \t").lower() for each in value.split(",")] if value else []
+    return [each.strip(" \t").lower() for each in value.split(",")]

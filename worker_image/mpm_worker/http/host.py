@@ -10,8 +10,10 @@ _LITERAL = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?").fullmatch
 
 
 def valid_host(value: str) -> bool:
-    """Whether `value` may stand in Host or as the authority of a target. Comma is legal in a reg-name but is what
-    two joined Host fields look like, so it is refused."""
+    """Whether `value` may stand in Host or as the authority of a target.
+
+    A comma is legal in a reg-name, but it is what two joined Host fields look like, so it is refused.
+    """
     match = _NAME(value) or _LITERAL(value)
     if match is None or int(match[2] or 0) > 65535:
         return False

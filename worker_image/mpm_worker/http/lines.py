@@ -1,7 +1,7 @@
-"""The line-by-line reading of a head: for heads that are still coming, and to name the fault of those that are wrong.
+"""The line-by-line reading of a head: while it is still coming, and to name the fault of one that is wrong.
 
-The hot path takes a whole head by two regular expressions. This one goes through it in the order of its bytes, so that
-a head in many pieces is refused for the same reason, and as early, as one in a single piece.
+The hot path reads a whole head at once. This one goes through it in the order of its bytes, so that a head in
+many pieces is refused for the same reason as one in a single piece, and as early as possible.
 """
 
 from __future__ import annotations

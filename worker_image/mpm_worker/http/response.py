@@ -6,100 +6,83 @@ import re
 import time
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.target import TOKEN
+
+if TYPE_CHECKING:
+    from mpm_worker.http.errors import ProtocolError
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 SERVER: Final = "Server: mpm-worker\r\n"
 
-_STATUS = re.compile(r"([2-9][0-9]{2})(?: [\t -~\x80-\xff]*)?").fullmatch
+_STATUS = re.compile(r"([2-9][0-9]{2}) [\t -~\x80-\xff]*").fullmatch
 _NAME = re.compile(TOKEN).fullmatch
-_HOP_BY_HOP: Final = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-    )
-    + ("trailers", "transfer-encoding", "upgrade")
-)
+_HOP_BY_HOP: Final = {
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+    *("te", "trailer", "trailers", "transfer-encoding", "upgrade"),
+}
 
-# What the server must know about a field of the application, by its name as spelled; learned and bounded.
-_PLAIN, _LENGTH, _DATE, _SERVER = range(4)
+# What the server must know about a field of the application, by its name as spelled. Learned, as the codes
+# are, and bounded.
+_PLAIN, _LENGTH, _DATE, _SERVER = 1, 2, 4, 8
 _SPECIAL: Final = {"content-length": _LENGTH, "date": _DATE, "server": _SERVER}
 _KINDS: dict[str, int] = {}
-_KINDS_MOST: Final = 1024
+_CODES: dict[str, int] = {}
+_LEARNED_MOST: Final = 1024
 
 
-class Start:
-    """What an application gave to start_response: checked and ready to be joined into a head."""
+def read_start(status: str, headers: list[tuple[str, str]]) -> tuple[int, int | None, str]:
+    """Checks what start_response was called with: status code, Content-Length, and the head as far as known.
 
-    __slots__ = ("code", "length", "text")
-
-    def __init__(self, code: int, length: int | None, text: str) -> None:
-        self.code = code
-        self.length = length
-        self.text = text
-
-    @property
-    def bodyless(self) -> bool:
-        """Whether a response of this status never has content (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
-        return self.code in (204, 205, 304)
-
-
-def read_start(status: str, headers: list[tuple[str, str]]) -> Start:
-    """Checks what start_response was called with; raises ValueError or TypeError that name the field.
-
-    `text` of the result is status line and fields, Date and Server included, Content-Length left out.
+    That text is the status line and the fields, Date and Server added, Content-Length left out, each with its
+    CRLF. Raises ValueError or TypeError that name the field.
     """
-    if not isinstance(status, str) or (match := _STATUS(status)) is None:
-        raise ValueError(f"the status must be like '200 OK' and not below 200, not {status!r} (PEP 3333)")
+    code = _CODES.get(status) or _learn_status(status)
     if not isinstance(headers, list):
-        raise TypeError(
-            f"the headers must be a list of (name, value), not {type(headers).__name__} (PEP 3333)"
-        )
+        raise TypeError(f"the headers must be a list of tuples, not {type(headers).__name__} (PEP 3333)")
     length: int | None = None
-    own = _DATE | _SERVER << 2
-    text = f"HTTP/1.1 {status}\r\n" if len(status) > 3 else f"HTTP/1.1 {status} \r\n"
+    marks = 0
+    text = f"HTTP/1.1 {status}\r\n"
+    lines = 1
     for name, value in headers:
-        kind = _KINDS.get(name)
-        if kind is None:
-            kind = _learn(name)
+        kind = _KINDS.get(name) or _learn_name(name)
         if not isinstance(value, str):
             raise TypeError(f"the value of {name} must be str, not {type(value).__name__} (PEP 3333)")
         if kind == _LENGTH:
             length = _read_length(value, length)
             continue
-        if kind == _DATE:
-            own &= ~_DATE
-        elif kind == _SERVER:
-            own &= ~(_SERVER << 2)
+        marks |= kind
+        lines += 1
         text += f"{name}: {value}\r\n"
-    lines = len(headers) + 1 - (length is not None)
     if text.count("\n") != lines or text.count("\r") != lines or "\0" in text:
         raise ValueError(f"CR, LF or NUL in a response header (RFC 9110, 5.5): {_culprit(headers)}")
-    if own & _DATE:
+    if not text.isascii():
+        text.encode("latin-1")
+    if not marks & _DATE:
         text += date_line(int(time.time()))
-    if own >> 2:
+    if not marks & _SERVER:
         text += SERVER
-    return Start(int(match[1]), length, text)
+    return code, length, text
 
 
-def _learn(name: str) -> int:
+def _learn_status(status: str) -> int:
+    if not isinstance(status, str) or (match := _STATUS(status)) is None:
+        raise ValueError(f"the status must be like '200 OK' and not below 200, not {status!r} (PEP 3333)")
+    code = int(match[1])
+    if len(_CODES) < _LEARNED_MOST:
+        _CODES[status] = code
+    return code
+
+
+def _learn_name(name: str) -> int:
     if not isinstance(name, str) or not _NAME(name):
         raise ValueError(f"{name!r} is not a header name (RFC 9110, 5.1)")
     lower = name.lower()
     if lower in _HOP_BY_HOP:
-        raise ValueError(
-            f"{name} belongs to the connection, which is the server's, not the application's (PEP 3333)"
-        )
+        raise ValueError(f"{name} belongs to the connection, which the server manages (PEP 3333)")
     kind = _SPECIAL.get(lower, _PLAIN)
-    if len(_KINDS) < _KINDS_MOST:
+    if len(_KINDS) < _LEARNED_MOST:
         _KINDS[name] = kind
     return kind
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from mpm_worker.http.errors import ProtocolError
@@ -12,23 +12,16 @@ from mpm_worker.http.host import valid_host
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 
 # The common case in one match: capitals, origin-form without an escape, one space each, HTTP/1.x.
-_COMMON = re.compile(r"([A-Z]+) (/[!-\"$&->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.([0-9])").fullmatch
-_SHAPE = re.compile(r"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
+_COMMON = re.compile(r"([A-Z]+) ((/[!-\"$&->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.([0-9])").fullmatch
+_SHAPE = re.compile(r"([!-~]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _METHOD = re.compile(TOKEN).fullmatch
-_ABSOLUTE = re.compile(r"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?", re.DOTALL).fullmatch
+_ABSOLUTE = re.compile(r"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?").fullmatch
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://").match
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
-
-class RequestLine(NamedTuple):
-    """`path` is percent-decoded and held as latin-1 text, as PEP 3333 wants; `authority` only in absolute-form."""
-
-    method: str
-    target: str
-    path: str
-    query: str
-    minor: int
-    authority: str | None
+# Method, target as sent, path (percent-decoded, held as latin-1 text as PEP 3333 wants), query (not decoded),
+# minor version as a digit, and in absolute-form the authority. A named tuple costs as much as the match.
+RequestLine: TypeAlias = tuple[str, str, str, str, str, str | None]
 
 
 def parse_request_line(line: str) -> RequestLine:
@@ -36,9 +29,7 @@ def parse_request_line(line: str) -> RequestLine:
     match = _COMMON(line)
     if match is None or match[1] == "CONNECT":
         return _parse_uncommon(line)
-    method, path, query, minor = match.groups("")
-    target = f"{path}?{query}" if query else path
-    return RequestLine(method, target, path, query, 1 if minor != "0" else 0, None)
+    return (*match.groups(""), None)  # type: ignore[return-value]
 
 
 def _parse_uncommon(line: str) -> RequestLine:
@@ -54,14 +45,10 @@ def _parse_uncommon(line: str) -> RequestLine:
         raise ProtocolError(505, f"{version} is not served here: use HTTP/1.1 (RFC 9110, 2.5)")
     if method != method.upper():
         raise ProtocolError(501, "method names are case-sensitive and written in capitals (RFC 9110, 9.1)")
-    # A higher minor version is served as the highest one known (RFC 9110, 2.5).
-    minor = 0 if version == "HTTP/1.0" else 1
     path, query, authority = _parse_target(method, target)
     if _BAD_ESCAPE(path):
-        raise ProtocolError(
-            400, "a '%' in the path is not followed by two hexadecimal digits (RFC 3986, 2.1)"
-        )
-    return RequestLine(method, target, unquote_to_bytes(path).decode("latin-1"), query, minor, authority)
+        raise ProtocolError(400, "'%' in the path without two hexadecimal digits (RFC 3986, 2.1)")
+    return method, target, unquote_to_bytes(path).decode("latin-1"), query, version[7], authority
 
 
 def _parse_target(method: str, target: str) -> tuple[str, str, str | None]:

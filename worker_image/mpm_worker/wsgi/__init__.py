@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mpm_worker.wsgi.exchange import Outcome
 from mpm_worker.wsgi.files import FileWrapper
-from mpm_worker.wsgi.gateway import Outcome, reject, serve
+from mpm_worker.wsgi.gateway import reject, serve
 from mpm_worker.wsgi.server import Server, Settings
 
 __all__ = ["FileWrapper", "Outcome", "Server", "Settings", "reject", "serve"]

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from mpm_worker.http import Connection
 
 _RECEIVE: Final = 65536
-# A body may make a slot wait for the timeout, and longer only while it brings this much (httpd's RequestReadTimeout).
+# A body may make a slot wait for the timeout, longer only while it brings this (httpd's RequestReadTimeout).
 _BYTES_PER_SECOND: Final = 500
+# An unread body up to this size is read and thrown away to keep the connection; beyond it closing is cheaper.
+DRAIN: Final = 65536
+_DRAIN_SECONDS: Final = 2.0
 
 
 class RequestBodyError(OSError):
-    """The body ended early, broke the chunked grammar, grew too long or came too slowly: what was read is not all."""
+    """The body ended early, broke the rules, grew too long or came too slowly: what was read is not all."""
 
 
 class BodyStream(io.RawIOBase):
     """The raw side of wsgi.input; io.BufferedReader above it brings read, readline and iteration.
 
-    Nothing is received before the application reads; `invite` is called then, for 100 Continue (RFC 9110, 10.1.1).
+    Nothing is received before the application reads; then `invite` is called (RFC 9110, 10.1.1).
     """
 
     def __init__(
@@ -77,11 +80,6 @@ class BodyStream(io.RawIOBase):
             connection.receive(data)
             self._count(connection, len(data))
 
-    @property
-    def uninvited(self) -> bool:
-        """Whether the client still waits for 100 Continue."""
-        return self._invite is not None
-
     def end(self) -> None:
         """The request is over: what comes now belongs to the next one."""
         self._connection = None
@@ -114,3 +112,23 @@ class BodyStream(io.RawIOBase):
     def _slow(self, connection: Connection) -> RequestBodyError:
         error = connection.refuse(408, f"the body came slower than {_BYTES_PER_SECOND} bytes a second")
         return RequestBodyError(str(error))
+
+
+def drain(sock: socket.socket, connection: Connection, timeout: float) -> bool:
+    """Reads the rest of an unread body, within bounds of bytes and time; whether that was all of it."""
+    budget = DRAIN
+    deadline = time.monotonic() + min(_DRAIN_SECONDS, timeout)
+    try:
+        while not connection.skip_body():
+            remaining = deadline - time.monotonic()
+            if budget <= 0 or remaining <= 0:
+                return False
+            sock.settimeout(remaining)
+            data = sock.recv(_RECEIVE)
+            budget -= len(data)
+            connection.receive(data)
+    except (OSError, ProtocolError):
+        return False
+    finally:
+        sock.settimeout(timeout)
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from typing import Any
@@ -26,13 +27,20 @@ class FileWrapper:
         return block
 
     def regular_file(self) -> tuple[int, int, int] | None:
-        """(descriptor, offset, bytes left) when the kernel can send it, else None."""
-        try:
-            descriptor = self.filelike.fileno()
-            offset = self.filelike.tell()
-            status = os.fstat(descriptor)
-        except (AttributeError, OSError, ValueError):
+        """(descriptor, offset, bytes left) when the kernel can send it, else None.
+
+        Only the files of `open` count: others (gzip's) have the descriptor of something else than they read.
+        """
+        # A named temporary file keeps the real one in `file`.
+        opened = getattr(self.filelike, "file", self.filelike)
+        if not isinstance(getattr(opened, "raw", opened), io.FileIO):
             return None
-        if not stat.S_ISREG(status.st_mode) or not isinstance(offset, int):
+        try:
+            descriptor = opened.fileno()
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            offset = opened.tell()
+        except (OSError, ValueError):
             return None
         return descriptor, offset, max(0, status.st_size - offset)

@@ -1,4 +1,4 @@
-"""What is the same for every request: the server's part of the environ, and the settings that control may change."""
+"""What is the same for every request: the server's part of the environ, and the settings."""
 
 from __future__ import annotations
 

@@ -1,0 +1,311 @@
+"""The response as it grows (PEP 3333; RFC 9112, 6 and 9): head, framing, content, end or breakdown."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import traceback
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
+
+from mpm_worker.http.errors import ProtocolError
+from mpm_worker.http.response import CONTINUE, error_response, read_start
+from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
+from mpm_worker.wsgi.files import FileWrapper
+from mpm_worker.wsgi.sending import is_tls, send, send_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mpm_worker.http import Connection, Request
+
+# Up to here blocks are joined into one send; beyond it the copy costs more than another send.
+_JOIN: Final = 65536
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Outcome(NamedTuple):
+    """What became of the connection. `sent` counts bytes of content.
+
+    `keep_alive` false: the caller closes, lingering for what the client still sends; `abort`: at once,
+    since the client is gone or must not take what it has for the whole (the socket is set to reset on close).
+    """
+
+    keep_alive: bool
+    status: int
+    sent: int
+    abort: bool = False
+
+
+class ClientGone(OSError):
+    """The response cannot be sent: no fault of the application."""
+
+
+class Exchange:
+    """State of one response; the class attributes are the initial values of what most never change."""
+
+    _started = False
+    _head_sent = False
+    _contentless = False  # HEAD, 204, 205, 304: content is swallowed
+    _chunked = False
+    _left: int | None = None  # bytes of the declared length still to be sent
+    _keep = False
+    _gone = False  # the client takes no more
+    _cut = False  # the response broke off where only a reset can tell the client
+    _invited = True  # whether the client does not wait for 100 Continue
+    _code = 0
+    _length: int | None = None
+    _text = ""
+    sent = 0
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        request: Request,
+        errors: TextIO,
+        timeout: float,
+        must_close: Callable[[], bool],
+    ) -> None:
+        self._sock = sock
+        self._connection = connection
+        self._request = request
+        self._errors = errors
+        self._timeout = timeout
+        self._must_close = must_close
+
+    # -- what the application calls
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]:
+        """PEP 3333's start_response; nothing is sent before the first content."""
+        if exc_info is not None:
+            try:
+                if self._head_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # breaks the cycle through the traceback
+        elif self._started:
+            raise AssertionError("start_response was called again without exc_info (PEP 3333)")
+        self._code, self._length, self._text = read_start(status, headers)
+        self._started = True
+        return self.write
+
+    def write(self, block: bytes) -> None:
+        """PEP 3333's write callable: sent when it returns."""
+        if not isinstance(block, bytes):
+            raise TypeError(f"write() takes bytes, not {type(block).__name__} (PEP 3333)")
+        if block:
+            self._send_block(block)
+
+    # -- what the application returned
+
+    def respond(self, result: Iterable[bytes]) -> None:
+        """Sends the content and the end of the message; a block goes out before the next one is asked for."""
+        if isinstance(result, list) and not self._head_sent:
+            self._respond_list(result)
+        elif not (isinstance(result, FileWrapper) and self._send_file(result)):
+            single = isinstance(result, Sized) and len(result) == 1
+            for block in result:
+                if not isinstance(block, bytes):
+                    raise TypeError(f"the application yielded {type(block).__name__}, not bytes (PEP 3333)")
+                if single:
+                    self._declare(len(block))
+                if block and not self._send_block(block):
+                    break
+        self._finish()
+
+    def _respond_list(self, blocks: list[bytes]) -> None:
+        """All content is there: its length is known, and the application reads no more of the request."""
+        if not self._connection.body_done and self._invited:
+            self._skip_arrived_body()
+        size = sum(map(len, blocks))
+        self._declare(size)
+        if size <= _JOIN:
+            blocks = [b"".join(blocks)]
+        for block in blocks:
+            if not self._send_block(block):
+                break
+
+    def _declare(self, size: int) -> None:
+        """The length of the content, unless the application said it or left all out for a HEAD."""
+        if self._length is None and not self._head_sent and (size or self._request.method != "HEAD"):
+            self._length = size
+
+    def _send_block(self, block: bytes) -> bool:
+        """Sends content, with the head before the first; False = the message takes no more."""
+        head = b"" if self._head_sent else self._make_head()
+        if self._contentless:
+            if head:
+                self._send(head)
+            return False
+        size = len(block)
+        left = self._left
+        if left is not None:
+            if size > left:
+                self.log("the application sent more than its Content-Length: the rest was cut")
+                block = block[:left]
+            self._left = max(0, left - size)
+        elif self._chunked:
+            block = b"%x\r\n%b\r\n" % (size, block)
+        if len(block) <= _JOIN:
+            self._send(head + block)
+        else:
+            if head:
+                self._send(head, more=True)
+            self._send(block)
+        self.sent += size if left is None else min(size, left)
+        return left is None or size <= left
+
+    def _finish(self) -> None:
+        """The application has no more: ends the message, or leaves it visibly unfinished."""
+        if not self._head_sent:
+            self._declare(0)
+            self._send_block(b"")
+        if self._left:
+            self.log(f"the application sent {self._left} bytes less than its Content-Length")
+            self._keep = False
+        elif self._chunked:
+            self._send(b"0\r\n\r\n")
+
+    # -- head
+
+    def _make_head(self) -> bytes:
+        """Decides framing and persistence (RFC 9112, 6.3 and 9.3)."""
+        if not self._started:
+            raise AssertionError("the application sent content before it called start_response (PEP 3333)")
+        request = self._request
+        code = self._code
+        if code >= 500 and self._connection.error is not None:
+            # The application stumbled over a body that broke the rules: that is what the client must hear.
+            raise RequestBodyError(str(self._connection.error))
+        text = self._text
+        length = self._length
+        if code == 204:
+            length = None
+        elif code == 205:
+            length = 0
+        self._contentless = contentless = request.method == "HEAD" or code in (204, 205, 304)
+        framed = True
+        if length is not None:
+            text += f"Content-Length: {length}\r\n"
+            if not contentless:
+                self._left = length
+        elif not contentless:
+            if request.version[1]:
+                text += "Transfer-Encoding: chunked\r\n"
+                self._chunked = True
+            else:
+                framed = False
+        # Asked in any case: the owner counts on it.
+        must_close = self._must_close()
+        self._keep = framed and request.keep_alive and not must_close and self._body_in_reach()
+        if not self._keep:
+            text += "Connection: close\r\n"
+        elif not request.version[1]:
+            text += "Connection: keep-alive\r\n"
+        self._head_sent = True
+        return f"{text}\r\n".encode("latin-1")
+
+    def _body_in_reach(self) -> bool:
+        """Whether the connection can be kept even if the application reads no more of the body."""
+        connection = self._connection
+        if connection.body_done:
+            return True
+        if connection.eof or connection.error is not None or not self._invited:
+            return False
+        left = connection.body_left
+        return left is None or left <= DRAIN
+
+    # -- files
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Sends a regular file by sendfile(2); False = not possible, nothing was sent."""
+        file = wrapper.regular_file()
+        if file is None or self._head_sent or is_tls(self._sock):
+            return False
+        descriptor, offset, size = file
+        self._declare(size)
+        self._send(self._make_head(), more=bool(self._left))
+        if self._left:
+            try:
+                count = send_file(self._sock, descriptor, offset, min(size, self._left), self._timeout)
+            except OSError as error:
+                raise self._lost(error) from error
+            self.sent += count
+            self._left -= count
+        return True
+
+    # -- socket
+
+    def _send(self, data: bytes, more: bool = False) -> None:
+        try:
+            send(self._sock, data, more)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: OSError) -> ClientGone:
+        self._gone = True
+        return ClientGone(f"the response could not be sent: {error}")
+
+    def inviter(self) -> Callable[[], None] | None:
+        """What sends 100 Continue, if the client waits for it (RFC 9110, 10.1.1)."""
+        if not self._request.expect_continue or self._connection.body_arrived:
+            return None
+        self._invited = False
+        return self._invite
+
+    def _invite(self) -> None:
+        self._invited = True
+        if not self._head_sent:
+            self._send(CONTINUE)
+
+    # -- end
+
+    def fail(self, error: BaseException) -> None:
+        """An exception left the application, or the content could not be sent."""
+        if self._gone:
+            return
+        refusal = self._connection.error
+        if refusal is None or not isinstance(error, RequestBodyError):
+            self.log("the application failed", error)
+        self._keep = False
+        if self._head_sent:
+            # Without length and chunks the end of the connection is the end of the content.
+            self._cut = not self._chunked and self._left is None and not self._contentless
+            self._chunked = False
+            return
+        answer = refusal or ProtocolError(500, "the application failed; the error log of the server says how")
+        answer.bodyless = self._request.method == "HEAD"
+        self._code = answer.status
+        self._head_sent = True
+        try:
+            self._send(error_response(answer))
+        except ClientGone:
+            pass
+
+    def end(self) -> Outcome:
+        """To be called once, after everything; reads the rest of the request's body if that is worth it."""
+        if self._gone or self._cut:
+            try:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:
+                pass  # gone already
+            return Outcome(False, self._code, self.sent, abort=True)
+        keep = self._keep and (
+            self._connection.body_done or drain(self._sock, self._connection, self._timeout)
+        )
+        return Outcome(keep, self._code, self.sent)
+
+    def _skip_arrived_body(self) -> None:
+        try:
+            self._connection.skip_body()
+        except ProtocolError as error:
+            raise RequestBodyError(str(error)) from error
+
+    def log(self, message: str, error: BaseException | None = None) -> None:
+        """One write, so that threads do not mix their lines."""
+        trace = "" if error is None else "".join(traceback.format_exception(error))
+        self._errors.write(f"{self._request.method} {self._request.target_text}: {message}\n{trace}")
+        self._errors.flush()

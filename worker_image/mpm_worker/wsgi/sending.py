@@ -1,0 +1,50 @@
+"""Bytes and files into a socket with a timeout; all raise OSError when the client takes none."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from typing import Final
+
+_PIECE: Final = 1 << 20
+
+
+def is_tls(sock: socket.socket) -> bool:
+    """Whether bytes must go through the socket object: known by a method, so as not to import `ssl`."""
+    return hasattr(sock, "pending")
+
+
+def send(sock: socket.socket, data: bytes, more: bool = False) -> None:
+    """All of `data`; `more` = the rest of the packet comes at once.
+
+    Not sendall: there the timeout is one for all bytes, and a slow client may take long for many.
+    """
+    count = sock.send(data, socket.MSG_MORE) if more and not is_tls(sock) else sock.send(data)
+    if count < len(data):
+        rest = memoryview(data)
+        while count < len(data):
+            count += sock.send(rest[count:])
+
+
+def send_file(sock: socket.socket, descriptor: int, offset: int, count: int, timeout: float) -> int:
+    """Bytes sent by sendfile(2), fewer than `count` when the file ends before."""
+    end = offset + count
+    start = offset
+    while offset < end:
+        try:
+            sent = os.sendfile(sock.fileno(), descriptor, offset, min(end - offset, _PIECE))
+        except BlockingIOError:
+            _wait_for_room(sock, timeout)
+            continue
+        if not sent:
+            break
+        offset += sent
+    return offset - start
+
+
+def _wait_for_room(sock: socket.socket, timeout: float) -> None:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    if not poll.poll(timeout * 1000):
+        raise TimeoutError("the client takes no bytes")
