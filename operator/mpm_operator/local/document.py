@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 import yaml
 
+from mpm_operator.core.rules import violations
 from mpm_operator.core.spec import WebServerSpec
 
 from .refusals import explain
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 API_VERSION = "mpm-operator.io/v1alpha1"
 KIND = "WebServer"
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 
@@ -88,6 +88,8 @@ def _parse(text: str, name: str) -> Document:
         servers[1].refuse("kind", "is a second WebServer; expected one a file, because one port is served.")
     maps = {part.name: _config_map(part) for part in parts if part.kind == "ConfigMap"}
     spec = _spec(servers[0])
+    for violation in violations(servers[0].name, spec):
+        servers[0].refuse(violation.field, violation.message + ".")
     reference = spec.app.config_map_ref
     if reference is not None and reference.name not in maps:
         servers[0].refuse(
@@ -96,7 +98,7 @@ def _parse(text: str, name: str) -> Document:
             "because there is no cluster to ask. Left out, the app is imported from the folder of the file.",
         )
     ignored = tuple(f"{part.kind}/{part.name}" for part in parts if part.kind not in (KIND, "ConfigMap"))
-    return Document(_name(servers[0]), spec, maps, ignored)
+    return Document(servers[0].name, spec, maps, ignored)
 
 
 class _Part:
@@ -190,15 +192,6 @@ def _line(node: yaml.Node, path: str) -> int:
             node = node.value[int(step[1:-1])]
             line = node.start_mark.line + 1
     return line
-
-
-def _name(part: _Part) -> str:
-    if not _DNS_LABEL.fullmatch(part.name):
-        part.refuse(
-            "metadata.name",
-            f"must be a DNS label (a-z, 0-9 and `-`, at most 63 characters), got `{part.name}`.",
-        )
-    return part.name
 
 
 def _spec(part: _Part) -> WebServerSpec:
