@@ -4,6 +4,7 @@ from .children import Children, children
 from .owner import API_VERSION, KIND, WEBSERVER_LABEL, Manifest, Owner
 from .scale import scale
 from .secret import ControlKey, ControlKeys, control_key
+from .status import effective_status
 
 __all__ = [
     "API_VERSION",
@@ -16,5 +17,6 @@ __all__ = [
     "Owner",
     "children",
     "control_key",
+    "effective_status",
     "scale",
 ]
