@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testcluster import cgroups, lifecycle, processes
+from testcluster import cgroups, fixtures, lifecycle, places, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,13 +121,13 @@ def second(cluster: Cluster) -> Iterator[lifecycle.Site]:
     if not cluster.site:
         pytest.skip("starts a cluster of its own, so not with MPM_TEST_KUBECONFIG")
     site = lifecycle.Site(f"broken-{os.getpid()}")
-    lifecycle.down(site)
-    try:
-        lifecycle.start(site)
-        lifecycle.wait_ready(site)
-        yield site
-    finally:
-        lifecycle.down(site)
+    with fixtures.owned(site):
+        try:
+            lifecycle.start(site)
+            lifecycle.wait_ready(site)
+            yield site
+        finally:
+            lifecycle.down(site)
 
 
 def test_down_leaves_nothing_even_after_components_were_killed(
@@ -154,33 +154,43 @@ def test_down_leaves_nothing_after_its_first_process_was_killed(second: lifecycl
     node = second.node_pid
     assert node
     os.kill(node, signal.SIGKILL)
-    lifecycle.down(second)
+    script = Path(__file__).with_name("cluster.py")
+    done = subprocess.run([sys.executable, script, "down", "--name", second.name], capture_output=True)
+    assert done.returncode == 0, done.stderr
     assert processes.marked(second.run) == []
     assert cgroups.leftovers(second.cgroup) == []
     assert not second.run.exists()
 
 
-def test_killed_driver_is_cleaned_up_by_the_next_one(cluster: Cluster) -> None:
-    """A driver killed while the cluster starts leaves it running; `down` from another process ends it."""
+SESSION = """
+import sys, time
+from testcluster import fixtures, lifecycle
+site = lifecycle.Site(sys.argv[1])
+with fixtures.owned(site):
+    lifecycle.start(site)
+    print("started", flush=True)
+    time.sleep(300)
+"""
+
+
+def test_cluster_of_a_killed_session_is_ended_by_the_next_one(cluster: Cluster) -> None:
     if not cluster.site:
         pytest.skip("starts a cluster of its own, so not with MPM_TEST_KUBECONFIG")
     site = lifecycle.Site(f"orphan-{os.getpid()}")
-    script = Path(__file__).with_name("cluster.py")
-    driver = subprocess.Popen([sys.executable, script, "up", "--name", site.name], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while not site.node_pid and driver.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert site.node_pid
-    finally:
-        driver.kill()
-        driver.wait()
-    assert processes.marked(site.run)
-    down = subprocess.run(
-        [sys.executable, script, "down", "--name", site.name], text=True, capture_output=True
+    session = subprocess.Popen(
+        [sys.executable, "-c", SESSION, site.name],
+        env={**os.environ, "PYTHONPATH": str(places.SOURCES)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert down.returncode == 0, down.stderr
-    assert "nothing left" in down.stdout
+    with session:
+        assert session.stdout
+        assert session.stdout.readline() == "started\n"
+        fixtures.end_abandoned()
+        assert site.node_pid, "the session lives, so its cluster does"
+        session.kill()
+    assert site.node_pid
+    fixtures.end_abandoned()
     assert processes.marked(site.run) == []
     assert not site.run.exists()
 

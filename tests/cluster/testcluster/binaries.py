@@ -81,12 +81,12 @@ def program(name: str) -> Path:
     return module.directory / name
 
 
-def ensure() -> None:
-    """Build what is not in the cache. Two minutes to ten on two cores the first time, nothing afterwards."""
-    if all(module.directory.is_dir() for module in MODULES):
+def ensure(*modules: Module) -> None:
+    """Build what is not in the cache: minutes the first time, nothing afterwards."""
+    if all(module.directory.is_dir() for module in modules):
         return
     with locked(places.cache() / "bin.lock"):
-        for module in MODULES:
+        for module in modules:
             if not module.directory.is_dir():
                 build(module)
 

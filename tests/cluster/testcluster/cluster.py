@@ -27,7 +27,7 @@ class Cluster:
     """Either a cluster of this package (`site`) or somebody's own, known by its kubeconfig alone."""
 
     kubeconfig: Path
-    """Works on the host: the official clients, kopf and helm can use it as it is."""
+    """Right on the host and in the cluster's network, for every client that reads a kubeconfig."""
     node: str
     site: lifecycle.Site | None = None
     worker_image: str = images.WORKER

@@ -22,7 +22,7 @@ from testcluster.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PREFIX = "test-"
+OWNER = ".owner"
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +30,11 @@ def cluster() -> Iterator[Cluster]:
     """The real cluster: somebody's own, one that runs already, or one for this session."""
     kubeconfig, name = os.environ.get("MPM_TEST_KUBECONFIG"), os.environ.get("MPM_TEST_CLUSTER")
     if kubeconfig:
-        binaries.ensure()
+        binaries.ensure(binaries.KUBERNETES, binaries.HELM)
         yield Cluster.existing(Path(kubeconfig))
         return
     skip_without_root()
+    end_abandoned()
     if name:
         found = Cluster.at(lifecycle.Site(name))
         found.load_images()
@@ -65,8 +66,7 @@ def skip_without_root() -> None:
 @contextmanager
 def session_cluster() -> Iterator[Cluster]:
     """A cluster of this process's own, so that several sessions can run side by side."""
-    end_abandoned()
-    site = lifecycle.Site(f"{PREFIX}{os.getpid()}")
+    site = lifecycle.Site(f"test-{os.getpid()}")
     with owned(site):
         try:
             lifecycle.up(site)
@@ -78,7 +78,7 @@ def session_cluster() -> Iterator[Cluster]:
 @contextmanager
 def owned(site: lifecycle.Site) -> Iterator[None]:
     """Hold a lock that tells other sessions that this one lives; the kernel frees it even after a kill -9."""
-    file = owner_file(site)
+    file = places.clusters() / f"{site.name}{OWNER}"
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -88,18 +88,11 @@ def owned(site: lifecycle.Site) -> Iterator[None]:
 
 def end_abandoned() -> None:
     """End the clusters of sessions that were killed before they could do it."""
-    for name in lifecycle.names():
-        site = lifecycle.Site(name)
-        if not name.startswith(PREFIX) or not owner_file(site).exists():
-            continue
-        with owner_file(site).open() as file:
+    for path in places.clusters().glob(f"*{OWNER}"):
+        with path.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            lifecycle.down(site)
-            owner_file(site).unlink()
-
-
-def owner_file(site: lifecycle.Site) -> Path:
-    return places.clusters() / f"{site.name}.owner"
+            lifecycle.down(lifecycle.Site(path.name.removesuffix(OWNER)))
+            path.unlink()

@@ -40,9 +40,11 @@ async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         inner_writer.close()
 
 
-async def serve(listener: socket.socket) -> None:
-    server = await asyncio.start_server(forward, sock=listener)
-    await server.serve_forever()
+async def serve(host: socket.socket) -> None:
+    """Listen on the host and, at the same address, inside the cluster: one kubeconfig is right in both."""
+    inside = socket.create_server(host.getsockname())
+    servers = [await asyncio.start_server(forward, sock=listener) for listener in (host, inside)]
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def load(enter: list[str], images: list[Image]) -> None:
 
 
 def write_archive(archive: tarfile.TarFile, images: list[Image], there: set[str]) -> None:
-    """An OCI image layout with these images alone (OCI image-spec, image-layout.md), less the layers `there`."""
+    """An OCI image layout (image-spec, image-layout.md) of these images, less the layers `there`."""
     add_text(archive, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
     entries, digests = [], set()
     for image in images:

@@ -51,12 +51,8 @@ class Site:
         return Layout(self.run, self.cgroup)
 
     @property
-    def lock(self) -> Path:
-        return places.clusters() / f"{self.name}.lock"
-
-    @property
     def kubeconfig(self) -> Path:
-        """For clients on the host."""
+        """For clients on the host and in the cluster's network."""
         return self.run / "kubeconfig"
 
     @property
@@ -105,12 +101,12 @@ def tools() -> None:
     """Packages and binaries, where they are missing."""
     require_root()
     packages.ensure()
-    binaries.ensure()
+    binaries.ensure(*binaries.MODULES)
 
 
 def start(site: Site) -> None:
     """Everything up to a living process 1, which starts the rest on its own."""
-    with locked(site.lock):
+    with locked(lock()):
         remove(site)
         listener = socket.create_server(("127.0.0.1", 0))
         with listener:
@@ -123,6 +119,11 @@ def start(site: Site) -> None:
         time.sleep(0.02)
     # It is meant to outlive this process; Popen's warning about that would be an error in pytest.
     node.returncode = 0
+
+
+def lock() -> Path:
+    """One for all clusters: it is held for a second, and a lock file for each name would stay for ever."""
+    return places.cache() / "clusters.lock"
 
 
 def write_files(site: Site, server: str, gateway_socket: int) -> None:
@@ -202,7 +203,7 @@ def log_tail(site: Site, component: str) -> str:
 def down(site: Site) -> int:
     """End the cluster and remove all of it; how many processes it had. Fine when there is none."""
     require_root()
-    with locked(site.lock):
+    with locked(lock()):
         return remove(site)
 
 
