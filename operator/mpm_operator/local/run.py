@@ -143,6 +143,7 @@ class _Run:
             memory=self._memory,
             manual_replicas=spec.replicas,
             paused=spec.paused,
+            pooled=True,
         )
 
     async def _show(self, plan: Plan) -> None:
