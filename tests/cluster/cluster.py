@@ -22,7 +22,7 @@ VERBS = {
 
 
 def main() -> None:
-    options = parse()
+    options, rest = parse()
     site = lifecycle.Site(options.name)
     try:
         match options.verb:
@@ -37,25 +37,29 @@ def main() -> None:
             case "status":
                 print(status(site))
             case "kubectl":
-                site.enter()
-                os.execv(
-                    binaries.program("kubectl"),
-                    ["kubectl", f"--kubeconfig={site.kubeconfig}", *options.arguments],
-                )
+                kubectl(site, rest)
     except ClusterError as error:
         sys.exit(f"cluster: {error}")
 
 
-def parse() -> argparse.Namespace:
-    named = argparse.ArgumentParser(add_help=False)
+def parse() -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what is meant for kubectl."""
+    named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     named.add_argument("--name", default="dev", help="several clusters can run side by side (default: dev)")
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, text in VERBS.items():
-        added = verbs.add_parser(verb, help=text, parents=[named])
-        if verb == "kubectl":
-            added.add_argument("arguments", nargs=argparse.REMAINDER)
-    return parser.parse_args()
+        kubectl = verb == "kubectl"
+        verbs.add_parser(verb, help=text, parents=[named], add_help=not kubectl, allow_abbrev=False)
+    options, rest = parser.parse_known_args()
+    if rest and options.verb != "kubectl":
+        parser.error(f"unknown: {' '.join(rest)}")
+    return options, rest
+
+
+def kubectl(site: lifecycle.Site, arguments: list[str]) -> None:
+    site.enter()  # an error when it does not run
+    os.execv(site.run / "kubectl", ["kubectl", *arguments])
 
 
 def tools() -> None:

@@ -15,7 +15,7 @@ from testcluster.errors import ClusterError
 from testcluster.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 NAMESPACE_DEADLINE = 30.0
@@ -81,17 +81,25 @@ class Cluster:
         entry = self.site.enter("net") if self.site else []
         return [*entry, *(str(word) for word in argv)]
 
-    def run(self, argv: Sequence[str | Path], *, timeout: float = 60) -> str:
-        """Output of a program that runs in the cluster's network and exits 0. Seconds."""
-        return run(self.in_network(argv), env=self.environment(), timeout=timeout)
+    def run(
+        self, argv: Sequence[str | Path], *, timeout: float = 60, env: Mapping[str, str] | None = None
+    ) -> str:
+        """Output of a program that runs in the cluster's network and exits 0. Seconds; `env` is added."""
+        return run(self.in_network(argv), env=self.environment(env or {}), timeout=timeout)
 
-    def popen(self, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
-        """A program in the cluster's network, for example a load generator; options are Popen's."""
-        return subprocess.Popen(self.in_network(argv), env=self.environment(), **options)
+    def popen(
+        self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[Any]:
+        """A program in the cluster's network, for example a load generator.
 
-    def environment(self) -> dict[str, str]:
-        """Marks what is started in the cluster's network, so that `down` ends it too."""
-        return processes.environment(self.site.run) if self.site else dict(os.environ)
+        `env` is added to this process's environment; the other options are Popen's. The pid is the program's.
+        """
+        return subprocess.Popen(self.in_network(argv), env=self.environment(env or {}), **options)
+
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        """With the mark by which `down` finds what was started in the cluster's network."""
+        mark = {processes.MARK: str(self.site.run)} if self.site else {}
+        return {**os.environ, **more, **mark}
 
     def create_namespace(self, name: str) -> None:
         """And wait for its ServiceAccount: before it is there, pods are refused."""
