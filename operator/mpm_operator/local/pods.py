@@ -46,7 +46,7 @@ class Pods:
     def observe(self, depth: int) -> tuple[Pod, ...]:
         """The pods as the planner sees them; the `depth` of the accept queue is shared by the ready."""
         seen = [pod.observe() for pod in self._pods.values()]
-        return _share_out(seen, depth)
+        return share_out(seen, depth)
 
     def scale(self, replicas: int) -> None:
         """Ask for `replicas` pods: the missing are started, the superfluous told to end."""
@@ -94,7 +94,7 @@ class Pods:
         self.kill()
 
 
-def _share_out(pods: list[Pod], depth: int) -> tuple[Pod, ...]:
+def share_out(pods: list[Pod], depth: int) -> tuple[Pod, ...]:
     """Add `depth` to the queues of the ready pods, as evenly as whole numbers go; the sum is counted once."""
     takers = [
         index for index, pod in enumerate(pods) if pod.phase is PodPhase.READY and pod.report is not None

@@ -69,7 +69,7 @@ def _head(view: View) -> Text:
         (f"queue {totals.queue}", "bold red" if totals.queue else ""),
     )
     if view.load is not None:
-        head.append(f"   load: {view.load.clients} clients, {view.load.requests} requests, ")
+        head.append(f"\nload: {view.load.clients} clients, {view.load.requests} requests, ")
         head.append(f"{view.load.failures} failed", style="bold red" if view.load.failures else "")
     return head
 
