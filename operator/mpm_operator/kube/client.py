@@ -64,13 +64,13 @@ class Listing:
     version: int
 
 
-def connect() -> ApiClient:
-    """Return a client from the pod's ServiceAccount or else from the kubeconfig (`KUBECONFIG`)."""
+def connect(file: str | None = None) -> ApiClient:
+    """Return a client from the pod's ServiceAccount or else from a kubeconfig (`file`, `KUBECONFIG`)."""
     configuration = Configuration()
     try:
         kubeconfig.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except kubeconfig.ConfigException:
-        kubeconfig.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        kubeconfig.load_kube_config(file, client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.connection_pool_maxsize = 2 * THREADS
     # A retry below us would send a write again after the fence was asked: errors come up at once instead.
     configuration.retries = False
