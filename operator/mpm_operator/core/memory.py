@@ -6,7 +6,18 @@ has no history that would justify shrinking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .estimator import Load
+from .maintenance import Spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .ceilings import Grant
+    from .plan import Decision
+    from .victims import Victim
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +26,28 @@ class Memory:
 
     started_at: float
     """When this memory began: no shrinking until one stabilization window has passed."""
+    spawn: Spawn = field(default_factory=Spawn)
+    load: Load = field(default_factory=Load)
+    peaks: tuple[tuple[float, int], ...] = ()
+    """Pods that were needed, with their times: falling values, the first is the greatest of the window."""
+    victims: tuple[Victim, ...] = ()
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    """What each pod was last sent."""
+    settled: frozenset[str] | None = None
+    """Accepting pods that have their share of the connections; None = not looked yet."""
+    newcomers: Mapping[str, float] = field(default_factory=dict)
+    """Accepting pods that do not, and since when they accept."""
+    rolling: bool = False
+    start: int = 0
+    """Pods of the first creation that could not all be asked for at once; 0 = they were."""
+    episodes: Mapping[str, float] = field(default_factory=dict)
+    """Troubles that were told of, and when they were last seen."""
+    desired: int | None = None
+    """Desired pods of the last plan."""
+    said: Decision | None = None
+    """The decision as last shown; its words stay while nothing changes."""
+    pending: tuple[str, float] | None = None
+    """A reason that would replace a quiet one, and since when."""
 
 
 def fresh(now: float) -> Memory:

@@ -126,3 +126,6 @@ class Snapshot:
     paused: bool = False
     foreign_scaler: str = ""
     """Name of an HPA or ScaledObject that also writes our replicas, e.g. `HorizontalPodAutoscaler/shop`."""
+    pooled: bool = False
+    """All pods take from one queue (a shared listener, a least-busy balancer); False: connections are dealt
+    at random and each pod has a queue of its own."""

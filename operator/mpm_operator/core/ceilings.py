@@ -1,0 +1,214 @@
+"""Thread ceilings: who may have how many slots, so that all together never have more than MaxRequestWorkers.
+
+A pod's supervisor adds threads by itself up to its ceiling. Every pod therefore *claims* what it could have,
+max(ceiling x servers, slots it has), and the sum of the claims stays within MaxRequestWorkers at any moment.
+Ceilings are lowered first; only what was seen lowered is dealt out again. A raise counts from the moment it
+is sent, a cut from the moment it is seen: a control call that got lost, or comes late, then does no harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .plan import Control
+from .snapshot import PodState
+from .survey import is_silent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .effective import Effective
+    from .snapshot import Pod, Report
+    from .survey import Survey
+
+Setting = int | float | bool
+
+RESEND_SECONDS = 1.0
+"""A control call whose effect is not seen is repeated after so long."""
+GIVE_UP_SECONDS = 5.0
+"""After so long the values alone prove a control call, for pods whose sequence number does not move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A control call that was sent and not seen in force yet."""
+
+    boot: str
+    sequence: int
+    """The pod's sequence number when it was sent; the call moves it on."""
+    ceiling: int
+    """The highest ceiling that may be in force meanwhile."""
+    sent_at: float
+    changes: Mapping[str, Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """The controls of one plan."""
+
+    lower: tuple[Control, ...]
+    controls: tuple[Control, ...]
+    grants: Mapping[str, Grant]
+    room: int
+    """Pods that may be created now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """A pod whose ceiling can be changed."""
+
+    pod: Pod
+    report: Report
+    servers: int
+    ceiling: int
+    """Highest that may be in force."""
+
+
+def deal(
+    effective: Effective, seen: Survey, grants: Mapping[str, Grant], wanted: int, surge: int, now: float
+) -> Deal:
+    """Share MaxRequestWorkers: first boots of `wanted` new and `surge` rolling pods, the rest as burst."""
+    boot = effective.slots_per_pod
+    open_grants: dict[str, Grant] = {}
+    seats: list[_Seat] = []
+    fixed = boot * (seen.unseen + surge)
+    claimed = fixed
+    for pod in (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken):
+        report = pod.report
+        if report is None:
+            fixed += boot
+            claimed += boot
+            continue
+        grant = _still_open(grants.get(pod.name), report, now)
+        if grant is not None:
+            open_grants[pod.name] = grant
+        ceiling = max(report.threads_ceiling, grant.ceiling if grant else 0)
+        servers = max(report.servers, effective.processes_per_pod)
+        claim = max(ceiling * servers, report.total)
+        claimed += claim
+        if report.state in (PodState.STARTING, PodState.STOPPING) or is_silent(pod, now):
+            fixed += claim
+        else:
+            seats.append(_Seat(pod, report, servers, ceiling))
+    for pod in seen.terminating:
+        claim = _last_claim(pod, grants.get(pod.name), boot)
+        fixed += claim
+        claimed += claim
+    return _share_out(effective, seats, open_grants, fixed, claimed, wanted, now)
+
+
+def _still_open(grant: Grant | None, report: Report, now: float) -> Grant | None:
+    """Return the grant while its effect was not seen in this life of the pod."""
+    if grant is None or grant.boot != report.boot:
+        return None
+    if any(_live(report, name) != value for name, value in grant.changes.items()):
+        return grant
+    proven = report.sequence > grant.sequence or now - grant.sent_at > GIVE_UP_SECONDS
+    return None if proven else grant
+
+
+def _live(report: Report, name: str) -> Setting | None:
+    return report.threads_ceiling if name == "threadsCeiling" else report.settings.get(name)
+
+
+def _last_claim(pod: Pod, grant: Grant | None, boot: int) -> int:
+    report = pod.report
+    if report is None:
+        return boot
+    ceiling = max(report.threads_ceiling, grant.ceiling if grant and grant.boot == report.boot else 0)
+    return max(ceiling * report.servers, report.total)
+
+
+def _share_out(
+    effective: Effective,
+    seats: list[_Seat],
+    grants: dict[str, Grant],
+    fixed: int,
+    claimed: int,
+    wanted: int,
+    now: float,
+) -> Deal:
+    boot, limit = effective.slots_per_pod, effective.max_request_workers
+    servers = sum(seat.servers for seat in seats)
+    fits = min(wanted, max(0, (limit - fixed - effective.threads_per_child * servers) // boot))
+    target = 0
+    if servers:
+        target = max(1, min(effective.thread_limit, (limit - fixed - boot * fits) // servers))
+    over = claimed + boot * fits > limit
+    budget = limit - claimed - boot * fits
+    wishes = _wishes(effective)
+    lower: list[Control] = []
+    controls: list[Control] = []
+    # The busiest first: where the budget does not reach for all, it goes where threads are short.
+    for seat in sorted(seats, key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name)):
+        ceiling = seat.report.threads_ceiling
+        if over and seat.ceiling > target:
+            ceiling = target
+        elif seat.ceiling > ceiling:
+            ceiling = min(target, seat.ceiling)
+        elif ceiling < target and budget >= seat.servers:
+            ceiling = min(target, ceiling + budget // seat.servers)
+            budget -= (ceiling - seat.ceiling) * seat.servers
+        cuts, rest = _changes(seat, ceiling, wishes, effective, claimed <= limit)
+        # One call a pod and plan: the cuts first, for others wait for the room they make.
+        if cuts:
+            if _send(seat, cuts, ceiling, grants, now):
+                lower.append(Control(seat.pod.name, cuts))
+        elif rest and _send(seat, rest, ceiling, grants, now):
+            controls.append(Control(seat.pod.name, rest))
+    room = max(0, (limit - claimed) // boot)
+    return Deal(tuple(lower), tuple(controls), grants, min(fits, room))
+
+
+def _wishes(effective: Effective) -> dict[str, Setting]:
+    """Return the live settings that the directives ask for; threadsPerChild depends on the pod's ceiling."""
+    return {
+        "processes": effective.processes_per_pod,
+        "timeoutSeconds": effective.timeout_seconds,
+        "keepAlive": effective.keep_alive,
+        "keepAliveTimeoutSeconds": effective.keep_alive_timeout_seconds,
+        "maxKeepAliveRequests": effective.max_keep_alive_requests,
+        "limitRequestBodyBytes": effective.limit_request_body_bytes,
+        "maxConnectionsPerChild": effective.max_connections_per_child,
+        "gracefulShutdownTimeoutSeconds": effective.graceful_shutdown_timeout_seconds,
+        "asyncRequestWorkerFactor": effective.async_request_worker_factor,
+    }
+
+
+def _changes(
+    seat: _Seat, ceiling: int, wishes: Mapping[str, Setting], effective: Effective, may_grow: bool
+) -> tuple[dict[str, Setting], dict[str, Setting]]:
+    """Return what to cut (it makes room) and what to raise or mend; only settings that the pod reports."""
+    live = seat.report.settings
+    cuts: dict[str, Setting] = {}
+    rest: dict[str, Setting] = {
+        name: value for name, value in wishes.items() if name in live and live[name] != value
+    }
+    if "processes" in rest:
+        if rest["processes"] < live["processes"]:
+            cuts["processes"] = rest.pop("processes")
+        elif not may_grow:
+            del rest["processes"]
+    if ceiling < seat.ceiling:
+        cuts["threadsCeiling"] = ceiling
+    elif ceiling > seat.report.threads_ceiling:
+        rest["threadsCeiling"] = ceiling
+    if "threadsPerChild" in live:
+        threads = min(effective.threads_per_child, ceiling)
+        if threads != live["threadsPerChild"]:
+            (cuts if threads < live["threadsPerChild"] else rest)["threadsPerChild"] = threads
+    return cuts, rest
+
+
+def _send(
+    seat: _Seat, changes: Mapping[str, Setting], ceiling: int, grants: dict[str, Grant], now: float
+) -> bool:
+    """Return whether to send, and note it: not again what was just sent and may be on its way."""
+    last = grants.get(seat.pod.name)
+    if last is not None and last.changes == changes and now - last.sent_at < RESEND_SECONDS:
+        return False
+    grants[seat.pod.name] = Grant(
+        seat.report.boot, seat.report.sequence, max(seat.ceiling, ceiling), now, changes
+    )
+    return True

@@ -1,0 +1,214 @@
+"""What `status.conditions` says, and the troubles worth an Event: once an episode, with the number to raise.
+
+Messages carry no number that moves with the load: a condition is written when it changes, and only then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .explain import plural
+from .plan import Condition, ConditionStatus, Note
+from .snapshot import PodState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .effective import Correction, Effective
+    from .sizing import Size
+    from .snapshot import Snapshot
+    from .survey import Survey
+
+EPISODE_SECONDS = 10.0
+"""A trouble that was absent for so long is over; a shorter pause belongs to the same episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something wrong right now: the word of its condition and Event, and a sentence for who can mend it."""
+
+    reason: str
+    message: str
+    severity: str = "Warning"
+
+
+def accepted(corrections: Sequence[Correction]) -> Condition:
+    """Return the condition Accepted: true, with what was corrected."""
+    if not corrections:
+        return Condition("Accepted", ConditionStatus.TRUE, "Valid", "every directive takes effect as given")
+    message = " ".join(f"{correction.field}: {correction.message}" for correction in corrections)
+    return Condition("Accepted", ConditionStatus.TRUE, "Corrected", message)
+
+
+def troubles(snapshot: Snapshot, seen: Survey, size: Size) -> dict[str, Trouble]:
+    """Return the troubles of this moment by their names."""
+    effective = snapshot.effective
+    found: dict[str, Trouble] = {}
+    if seen.accepting and seen.shown.idle == 0 and seen.queue > 0:
+        found["Saturated"] = Trouble("QueueFormed", "no slot is idle and requests wait")
+    if size.bound == "MaxRequestWorkers":
+        found["ScalingLimited"] = Trouble("MaxRequestWorkersReached", _reached(effective, size))
+    elif size.bound == "ServerLimit":
+        found["ScalingLimited"] = Trouble(
+            "ServerLimitReached",
+            f"ServerLimit of {effective.server_limit} servers is reached, ending and rolling pods included; "
+            f"raise serverLimit to {(size.wanted + 1) * effective.processes_per_pod} to let "
+            f"{plural(size.wanted, 'pod')} run",
+        )
+    elif size.bound == "PodsFailing":
+        found["ScalingLimited"] = Trouble(
+            "PodsFailing", "more pods fail than serve; no more are made until they start"
+        )
+    failing = [pod for pod in snapshot.pods if pod.trouble]
+    if failing or seen.broken:
+        words = sorted({pod.trouble for pod in failing if pod.trouble})[:3]
+        found["PodsFailing"] = Trouble(
+            "PodsFailing",
+            "; ".join(words) or "a pod is neither ready nor reachable: see `kubectl describe pod`",
+        )
+    if seen.accepting and seen.unheard == len(seen.accepting):
+        found["Unreachable"] = Trouble(
+            "ScoreboardsUnreachable",
+            "no pod's admin port 9090 can be reached: does a NetworkPolicy keep the operator out?",
+        )
+    elif seen.silent * 10 > len(seen.accepting) * 3:
+        found["Silent"] = Trouble(
+            "ScoreboardsSilent",
+            "more than 30 % of the pods send no scoreboard; nothing shrinks until they do",
+        )
+    if snapshot.foreign_scaler and not snapshot.paused:
+        found["Conflict"] = Trouble(
+            "ScalingConflict",
+            f"{snapshot.foreign_scaler} also writes the replicas of our Deployment; delete it, or let it "
+            "target the WebServer's scale subresource",
+        )
+    return found
+
+
+def _reached(effective: Effective, size: Size) -> str:
+    needed = size.wanted * effective.slots_per_pod
+    return (
+        f"server reached MaxRequestWorkers of {effective.max_request_workers}; raise maxRequestWorkers to "
+        f"{needed} to let {plural(size.wanted, 'pod')} run, if what they use (a database, perhaps) bears it"
+    )
+
+
+def episodes(
+    before: Mapping[str, float], found: Mapping[str, Trouble], now: float
+) -> tuple[dict[str, float], tuple[Note, ...]]:
+    """Return when each trouble was last seen, and a note for each that is new."""
+    lasting = {name: at for name, at in before.items() if now - at < EPISODE_SECONDS}
+    notes = tuple(
+        Note(trouble.severity, trouble.reason, trouble.message)
+        for name, trouble in found.items()
+        if name not in lasting
+    )
+    return lasting | dict.fromkeys(found, now), notes
+
+
+def conditions(
+    snapshot: Snapshot,
+    seen: Survey,
+    found: Mapping[str, Trouble],
+    lasting: Mapping[str, float],
+) -> tuple[Condition, ...]:
+    """Return every condition but Accepted, which belongs to who read the spec."""
+    available = _available(snapshot, seen, found)
+    progressing = _progressing(snapshot, seen, found)
+    return (
+        available,
+        progressing,
+        _scaling_active(snapshot, found),
+        _limited(found, lasting),
+        _saturated(lasting),
+        _ready(available, progressing, found),
+    )
+
+
+def _available(snapshot: Snapshot, seen: Survey, found: Mapping[str, Trouble]) -> Condition:
+    serving = sum(1 for pod in seen.accepting if pod.report is None or pod.report.state is PodState.SERVING)
+    least = _least(snapshot)
+    if serving >= max(least, 1):
+        return Condition("Available", ConditionStatus.TRUE, "PodsServing", "the least number of pods serves")
+    if least == 0 and serving == 0:
+        return Condition(
+            "Available", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0: nothing serves"
+        )
+    if "PodsFailing" in found:
+        return Condition("Available", ConditionStatus.FALSE, "PodsFailing", found["PodsFailing"].message)
+    reason = "PodsStarting" if serving else "NoPodServes"
+    return Condition(
+        "Available", ConditionStatus.FALSE, reason, f"fewer pods serve than {plural(max(least, 1), 'pod')}"
+    )
+
+
+def _least(snapshot: Snapshot) -> int:
+    manual = snapshot.manual_replicas
+    least = snapshot.effective.min_replicas
+    return least if manual is None else min(least, manual)
+
+
+def _progressing(snapshot: Snapshot, seen: Survey, found: Mapping[str, Trouble]) -> Condition:
+    if "PodsFailing" in found:
+        trouble = found["PodsFailing"]
+        return Condition("Progressing", ConditionStatus.FALSE, trouble.reason, trouble.message)
+    if snapshot.rolling:
+        return Condition(
+            "Progressing", ConditionStatus.TRUE, "RollingOut", "pods are replaced by a new template"
+        )
+    if seen.coming:
+        return Condition("Progressing", ConditionStatus.TRUE, "PodsStarting", "pods start")
+    if seen.victims:
+        return Condition("Progressing", ConditionStatus.TRUE, "PodsDraining", "pods drain before they go")
+    return Condition("Progressing", ConditionStatus.FALSE, "Settled", "nothing starts, drains or rolls")
+
+
+def _scaling_active(snapshot: Snapshot, found: Mapping[str, Trouble]) -> Condition:
+    def inactive(reason: str, message: str) -> Condition:
+        return Condition("ScalingActive", ConditionStatus.FALSE, reason, message)
+
+    if snapshot.paused:
+        return inactive("Paused", "spec.paused is true: observed and reported, nothing is changed")
+    if "Conflict" in found:
+        return inactive("ScalingConflict", found["Conflict"].message)
+    if snapshot.manual_replicas is not None:
+        return inactive(
+            "ManualReplicas",
+            f"spec.replicas is {snapshot.manual_replicas}: that many pods, and only threads are tuned; to scale "
+            "by the scoreboard again: kubectl patch webserver NAME --type=json "
+            """-p='[{"op":"remove","path":"/spec/replicas"}]'""",
+        )
+    if "Unreachable" in found:
+        return inactive("ScoreboardsUnreachable", found["Unreachable"].message)
+    message = "httpd's band of spare slots" if snapshot.effective.band else "the offered load"
+    return Condition("ScalingActive", ConditionStatus.TRUE, "Scoreboards", f"pods follow {message}")
+
+
+def _limited(found: Mapping[str, Trouble], lasting: Mapping[str, float]) -> Condition:
+    trouble = found.get("ScalingLimited")
+    if trouble is not None:
+        return Condition("ScalingLimited", ConditionStatus.TRUE, trouble.reason, trouble.message)
+    if "ScalingLimited" in lasting:
+        return Condition(
+            "ScalingLimited", ConditionStatus.TRUE, "LimitReached", "a limit held growth just now"
+        )
+    return Condition("ScalingLimited", ConditionStatus.FALSE, "WithinLimits", "no limit holds growth")
+
+
+def _saturated(lasting: Mapping[str, float]) -> Condition:
+    if "Saturated" in lasting:
+        return Condition(
+            "Saturated", ConditionStatus.TRUE, "QueueFormed", "no slot was idle and requests waited just now"
+        )
+    return Condition("Saturated", ConditionStatus.FALSE, "SlotsIdle", "requests find idle slots")
+
+
+def _ready(available: Condition, progressing: Condition, found: Mapping[str, Trouble]) -> Condition:
+    if available.status is not ConditionStatus.TRUE:
+        return Condition("Ready", ConditionStatus.FALSE, available.reason, available.message)
+    for name in ("PodsFailing", "Conflict", "Unreachable"):
+        if name in found:
+            return Condition("Ready", ConditionStatus.FALSE, found[name].reason, found[name].message)
+    reason = progressing.reason if progressing.status is ConditionStatus.TRUE else "Serving"
+    return Condition("Ready", ConditionStatus.TRUE, reason, "the pods serve")

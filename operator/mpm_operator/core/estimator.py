@@ -1,0 +1,154 @@
+"""The offered load, in erlangs: how many slots the requests would hold if none had to wait.
+
+Arrivals are counted in requests, from cumulative counters: completed ones plus the change of what is inside
+(busy and queued), so that a saturated pod still shows what arrives. Load = arrivals x service time (Little);
+service time = slot time / completions. Not clipped at saturation; when an accept queue overflows, requests
+are lost unseen and the load is "at least".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import exp, sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .snapshot import Pod, Report
+
+SAMPLE_SECONDS = 1.0
+RATE_SECONDS = 8.0
+"""Time constant of the arrival rate."""
+SERVICE_SECONDS = 30.0
+"""Time constant of the service time: it changes slowly, and rare completions must not shake it."""
+JUMP_SIGMAS = 4.0
+"""A sample so far from the mean is no noise of a Poisson stream: half of the way is gone at once."""
+STALE_SECONDS = 10.0
+"""A rate that no line confirmed for so long is forgotten with its pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The line of a pod from which the next difference counts, and the rates of the last difference."""
+
+    boot: str
+    at: float
+    accesses: int
+    inside: int
+    busy_ms: int
+    overflows: int
+    arrivals: float = 0.0
+    """Requests a second."""
+    completions: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the estimator knows; `offered` is its result."""
+
+    pods: Mapping[str, Basis] = field(default_factory=dict)
+    sampled_at: float = float("-inf")
+    samples: int = 0
+    rate: float = 0.0
+    """Mean arrivals a second."""
+    inside: float = 0.0
+    """Mean of busy slots: a floor that needs no service time."""
+    served: float = 0.0
+    """Completions, fading, and the slot seconds they took: their quotient is the service time."""
+    held: float = 0.0
+    overflowing: bool = False
+    """Connections were lost since the last sample."""
+    held_back: float = 0.0
+    """Seconds for which the queue stood still in front of full slots: clients that wait for their answer
+    before they ask again, and would ask more if they were served."""
+    queue_before: int = 0
+
+    @property
+    def service_seconds(self) -> float:
+        """Mean time a request holds a slot; 0 while none was completed."""
+        return self.held / self.served if self.served > 0 else 0.0
+
+    @property
+    def offered(self) -> float:
+        """Offered load in erlangs."""
+        return max(self.rate * self.service_seconds, self.inside)
+
+
+def observe(load: Load, pods: Iterable[Pod], busy: int, idle: int, queue: int, now: float) -> Load:
+    """Return the estimate after the lines in `pods`; called at any moment, it samples once a second."""
+    if now - load.sampled_at < SAMPLE_SECONDS - 1e-6:
+        return load
+    bases: dict[str, Basis] = {}
+    served = held = 0.0
+    overflowing = False
+    for pod in pods:
+        report = pod.report
+        if report is None:
+            continue
+        old = load.pods.get(pod.name)
+        if old is None or old.boot != report.boot or report.accesses < old.accesses:
+            bases[pod.name] = _basis(report, 0.0, 0.0)
+            continue
+        passed = report.at - old.at
+        if passed < SAMPLE_SECONDS * 0.5:
+            # Too short to divide by; without a line the last rate holds until it is stale.
+            bases[pod.name] = (
+                old if now - old.at < STALE_SECONDS else replace(old, arrivals=0.0, completions=0.0)
+            )
+            continue
+        done = report.accesses - old.accesses
+        arrived = max(0, done + report.busy + report.queue - old.inside)
+        bases[pod.name] = _basis(report, arrived / passed, done / passed)
+        served += done
+        held += max(0, report.busy_ms - old.busy_ms) / 1000
+        overflowing |= report.overflows > old.overflows
+    return _sample(load, bases, served, held, overflowing, busy, idle, queue, now)
+
+
+def _basis(report: Report, arrivals: float, completions: float) -> Basis:
+    return Basis(
+        report.boot,
+        report.at,
+        report.accesses,
+        report.busy + report.queue,
+        report.busy_ms,
+        report.overflows,
+        arrivals,
+        completions,
+    )
+
+
+def _sample(
+    load: Load,
+    bases: Mapping[str, Basis],
+    served: float,
+    held: float,
+    overflowing: bool,
+    busy: int,
+    idle: int,
+    queue: int,
+    now: float,
+) -> Load:
+    passed = min(now - load.sampled_at, RATE_SECONDS) if load.samples else SAMPLE_SECONDS
+    seen = sum(basis.arrivals for basis in bases.values())
+    done = sum(basis.completions for basis in bases.values())
+    samples = load.samples + 1 if load.samples or bases else 0
+    # The first samples weigh as much as each other; a mean that starts at zero would be late.
+    gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))
+    if abs(seen - load.rate) > JUMP_SIGMAS * sqrt(max(load.rate, 1.0) / passed):
+        gain = max(gain, 0.5)
+    fade = exp(-passed / SERVICE_SECONDS)
+    still = queue > 0 and idle == 0 and abs(queue - load.queue_before) <= max(1.0, 0.1 * done * passed)
+    return Load(
+        pods=bases,
+        sampled_at=now,
+        samples=samples,
+        rate=load.rate + gain * (seen - load.rate),
+        inside=load.inside + gain * (busy - load.inside),
+        served=load.served * fade + served,
+        held=load.held * fade + held,
+        overflowing=overflowing,
+        held_back=load.held_back + passed if still else 0.0,
+        queue_before=queue,
+    )

@@ -1,0 +1,160 @@
+"""Why the number of pods is what it is: sentences that status, events, metrics and `mpm explain` share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .plan import Decision, Note
+
+if TYPE_CHECKING:
+    from .law import Need
+    from .maintenance import Spawn
+    from .memory import Memory
+    from .sizing import Base, Size
+    from .snapshot import Snapshot
+    from .survey import Survey
+
+BOUNDS = {
+    "MaxRequestWorkers": "MaxRequestWorkers of {max_request_workers} allows {max_pods} pods",
+    "ServerLimit": "ServerLimit of {server_limit} servers leaves no room, ending and rolling pods included",
+    "PodsFailing": "more pods fail than serve, and more of what cannot start does not help",
+    "Ceilings": "other pods' thread ceilings are lowered first, to keep within MaxRequestWorkers",
+    "Window": "needed within the last {window} s",
+    "NoHistory": "less than {window} s of history: nothing shrinks yet",
+    "SilentPods": "{silent} of {accepting} pods are silent, so the load is not known: nothing shrinks",
+    "RollingOut": "a rollout is unfinished: nothing shrinks",
+    "Draining": "other pods still drain",
+}
+
+BUSY_RATE = 8
+"""A spawn rate from which httpd says that it seems busy."""
+
+
+def plural(count: int, what: str) -> str:
+    """Return e.g. `1 pod`, `2 pods`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def decision(
+    snapshot: Snapshot, seen: Survey, base: Base, need: Need, size: Size, desired: int, now: float
+) -> Decision:
+    """Return the reason in a word, the sentence, and its chain: inputs, law, bound, until when."""
+    bound = _bound(snapshot, seen, size)
+    reason, message = _headline(snapshot, base, need, size, desired)
+    chain = [_inputs(seen, base), need.why]
+    if bound:
+        chain.append(f"held by {size.bound}: {bound}")
+    until = _until(snapshot, size, now)
+    if until:
+        chain.append(until)
+    return Decision(reason, f"{message}{'; ' + bound if bound else ''}", tuple(chain))
+
+
+def _inputs(seen: Survey, base: Base) -> str:
+    waiting = f", {seen.queue} waiting" if seen.queue else ""
+    parts = [
+        f"{plural(len(seen.accepting), 'pod')} accept with {seen.slots} slots, {seen.busy} busy{waiting}"
+    ]
+    for count, what in (
+        (base.coming, "start"),
+        (len(seen.victims), "drain"),
+        (len(seen.terminating), "end"),
+        (len(seen.broken), "fail"),
+        (seen.silent, "are silent"),
+    ):
+        if count:
+            parts.append(f"{count} {what}")
+    return "; ".join(parts)
+
+
+def _headline(snapshot: Snapshot, base: Base, need: Need, size: Size, desired: int) -> tuple[str, str]:
+    pods = plural(desired, "pod")
+    if snapshot.paused:
+        return "Paused", f"{pods}: spec.paused is true, nothing is changed"
+    if snapshot.foreign_scaler:
+        return "ScalingConflict", f"{pods}: {snapshot.foreign_scaler} also writes the replicas"
+    if snapshot.manual_replicas is not None:
+        return "ManualReplicas", f"{pods}: spec.replicas is {snapshot.manual_replicas}"
+    if size.bound in ("MaxRequestWorkers", "ServerLimit", "PodsFailing"):
+        return f"At{size.bound}" if size.bound != "PodsFailing" else size.bound, f"{pods}: {need.why}"
+    if base.pods > snapshot.effective.max_pods:
+        return "OverMaxRequestWorkers", f"{pods}: MaxRequestWorkers was lowered"
+    if desired > base.pods:
+        return need.reason, f"{base.pods} to {pods}: {need.why}"
+    if desired < base.pods:
+        return need.reason, f"{base.pods} to {pods}: {need.why}"
+    if size.bound:
+        return "Stabilizing" if size.bound in ("Window", "NoHistory") else size.bound, f"{pods}: {need.why}"
+    return "Steady", f"{pods}: {need.why}"
+
+
+def _bound(snapshot: Snapshot, seen: Survey, size: Size) -> str:
+    if not size.bound:
+        return ""
+    effective = snapshot.effective
+    return BOUNDS[size.bound].format(
+        max_request_workers=effective.max_request_workers,
+        max_pods=effective.max_pods,
+        server_limit=effective.server_limit,
+        window=effective.scale_down_stabilization_seconds,
+        silent=seen.silent,
+        accepting=len(seen.accepting),
+    )
+
+
+def _until(snapshot: Snapshot, size: Size, now: float) -> str:
+    window = snapshot.effective.scale_down_stabilization_seconds
+    memory = snapshot.memory
+    if size.bound == "NoHistory":
+        return f"until {memory.started_at + window - now:.0f} s from now"
+    if size.bound == "Window" and memory.peaks:
+        return f"until {max(0.0, memory.peaks[0][0] + window - now):.0f} s from now, if the load stays low"
+    return ""
+
+
+QUIET = frozenset({"Steady", "Stabilizing", "Draining", "SilentPods", "RollingOut", "Ceilings"})
+"""Reasons under which nothing changes."""
+QUIET_SECONDS = 15.0
+"""One quiet reason replaces another after so long: near a bound they would alternate for ever."""
+
+
+def settle(
+    memory: Memory, current: Decision, desired: int, now: float
+) -> tuple[Decision, tuple[str, float] | None]:
+    """Return the decision to show, and what may replace it later.
+
+    Its words keep the figures of the moment they were true first: `status.decision` is written when the
+    decision changes, not when the load does. The chain is of this moment.
+    """
+    said = memory.said
+    if said is None or memory.desired != desired:
+        return current, None
+    if said.reason == current.reason:
+        return replace(current, message=said.message), None
+    pending = memory.pending
+    if pending is None or pending[0] != current.reason:
+        pending = (current.reason, now)
+    if current.reason in QUIET and now - pending[1] < QUIET_SECONDS:
+        return replace(said, chain=current.chain), pending
+    return current, None
+
+
+def notes(memory: Memory, said: Decision, desired: int, spawn: Spawn) -> tuple[Note, ...]:
+    """Return the Event of a change of the number of pods, with httpd's warning when it grows fast."""
+    before = memory.desired
+    if before is None or before == desired:
+        return ()
+    if desired < before:
+        return (Note("Normal", "ScaledDown", said.message),)
+    found = [Note("Normal", "ScaledUp", said.message)]
+    if spawn.rate > BUSY_RATE:
+        found.append(
+            Note(
+                "Normal",
+                "ServerSeemsBusy",
+                "server seems busy, you may need to increase StartServers, ThreadsPerChild or "
+                "MinSpareThreads/MaxSpareThreads (AH00485)",
+            )
+        )
+    return tuple(found)

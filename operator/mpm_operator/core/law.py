@@ -1,0 +1,111 @@
+"""How many pods are needed: httpd's band where spare numbers are given, else Erlang's formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .maintenance import Pool, Spawn, is_due, maintain
+from .staffing import pods_for
+
+if TYPE_CHECKING:
+    from .effective import Band, Effective
+    from .estimator import Load
+    from .survey import Survey
+
+DRAIN_QUEUE_SECONDS = 10.0
+"""A queue shall be gone in so long: it adds its work divided by this to the load."""
+HELD_BACK_SECONDS = 2.0
+"""A queue that stands still for so long before full slots is no backlog: its clients wait to ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Pods needed: `want` to accept or come now, `keep` to stay before the window looks back.
+
+    `drop` is how many may go in this plan, `draining` how many may drain at the same time; `why` is the law
+    in a sentence.
+    """
+
+    want: int
+    keep: int
+    drop: int
+    draining: int
+    spawn: Spawn
+    reason: str
+    why: str
+
+
+def by_band(effective: Effective, band: Band, seen: Survey, have: int, spawn: Spawn, now: float) -> Need:
+    """httpd's idle maintenance on the slots of the whole WebServer; pods that start count as idle."""
+    processes, slots_per_pod = effective.processes_per_pod, effective.slots_per_pod
+    slots = seen.slots + (have - len(seen.accepting)) * slots_per_pod
+    idle = slots - seen.load
+    keep = (band.max_spare + seen.load) // slots_per_pod
+    unit = "Servers" if effective.mpm == "Prefork" else "Threads"
+    missing = band.min_spare - idle
+    change, after = 0, spawn
+    if is_due(spawn, now):
+        leaving = len(seen.victims) + len(seen.terminating)
+        pool = Pool(idle, have * processes, (have + leaving) * processes)
+        change, after = maintain(
+            spawn,
+            pool,
+            band,
+            effective.max_pods * processes,
+            effective.server_limit,
+            need=-(-missing // effective.threads_per_child),
+        )
+    if missing > 0:
+        reason = "QueueFormed" if seen.queue else f"Spare{unit}Low"
+        why = (
+            f"{max(idle, 0)} idle slots are less than MinSpare{unit} {band.min_spare}: {missing} more are "
+            f"needed, and a tick may add {spawn.rate} server{'s' * (spawn.rate != 1)}"
+        )
+    elif idle > band.max_spare:
+        reason = f"Spare{unit}High"
+        why = f"{idle} idle slots are more than MaxSpare{unit} {band.max_spare}: one pod may go at a time"
+    else:
+        reason = "Steady"
+        why = f"{idle} idle slots are between MinSpare{unit} {band.min_spare} and MaxSpare{unit} {band.max_spare}"
+    want = have + -(-change // processes) if change > 0 else have
+    return Need(want, keep, int(change < 0), len(seen.victims) + 1, after, reason, why)
+
+
+def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: bool) -> Need:
+    """Pods by which at most `waitProbabilityPercent` of the requests wait, for the offered load.
+
+    A queue counts with the work that drains it in DRAIN_QUEUE_SECONDS, not as steady load: dividing a backlog
+    by slots is how others overshoot fivefold. Two cases say that the load is more than what was counted; then
+    pods are doubled, and nothing more is added while pods start.
+    """
+    percent = effective.wait_probability_percent
+    offered = load.offered
+    backlog = seen.queue * load.service_seconds / DRAIN_QUEUE_SECONDS
+    keep = pods_for(offered, effective.slots_per_pod, percent, pooled=pooled)
+    want = pods_for(offered + backlog, effective.slots_per_pod, percent, pooled=pooled)
+    why = (
+        f"{want} pods serve a load of {offered + backlog:.1f} slots ({load.rate:.1f} requests/s x "
+        f"{load.service_seconds * 1000:.0f} ms, queue {seen.queue}) with at most {percent} % of them waiting"
+    )
+    reason = "Steady" if want == have else "LoadRose" if want > have else "LoadFell"
+    if seen.coming == 0 and want <= have and load.overflowing:
+        want, reason = 2 * have, "BacklogOverflows"
+        why = "accept queues overflow, so the load is at least what is seen: twice the pods"
+    elif seen.coming == 0 and want <= 2 * have and load.held_back >= HELD_BACK_SECONDS:
+        most = pods_for(float(seen.load), effective.slots_per_pod, percent, pooled=pooled)
+        if most > want:
+            want, reason = min(2 * have, most), "QueueFormed"
+            why = f"{seen.queue} requests wait steadily before full slots: {want} pods, twice as many at most"
+    if want > have and seen.queue:
+        reason = "QueueFormed" if reason == "LoadRose" else reason
+    step = max(1, have // 10)
+    return Need(want, keep, step, step, Spawn(), reason, why)
+
+
+def remember(
+    peaks: tuple[tuple[float, int], ...], keep: int, window: float, now: float
+) -> tuple[tuple[float, int], ...]:
+    """Return the window's falling sequence of needs after `keep`; its first value is the maximum."""
+    kept = [peak for peak in peaks if peak[0] > now - window and peak[1] > keep]
+    return (*kept, (now, keep))

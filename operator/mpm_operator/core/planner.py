@@ -1,0 +1,201 @@
+"""The decision: one snapshot in, one plan out; total and deterministic, with no clock but its argument.
+
+The order of thought: sort the pods (`survey`), estimate the load (`estimator`), say how many pods are needed
+(`law`), bound that and choose the means (`sizing`, `victims`), deal out the thread ceilings (`ceilings`), and
+say why (`explain`, `conditions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import ceilings, conditions, estimator, explain, law, sizing, victims
+from .maintenance import HOLD_OFF
+from .memory import Memory
+from .plan import VICTIM_COST, Decision, Plan, Rebalance
+from .survey import is_silent, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .snapshot import Snapshot
+    from .survey import Survey
+    from .victims import Victim
+
+PLAN_SECONDS = 1.0
+SETTLE_SECONDS = 1.0
+"""A new pod is in the proxies' tables this long after it accepts; connections let go before come back old."""
+
+
+def plan(snapshot: Snapshot, now: float) -> Plan:
+    """Return what is to be done now; to be called at any event, and at `Plan.due` at the latest."""
+    if snapshot.replicas is None:
+        return _first(snapshot, now)
+    memory, effective = snapshot.memory, snapshot.effective
+    # While the Deployment is not ours to shrink nobody is a victim, and whoever is quiesced serves again.
+    tied = snapshot.rolling or snapshot.paused or bool(snapshot.foreign_scaler)
+    followed = {} if tied else {victim.name: victim for victim in memory.victims}
+    seen = survey(snapshot, followed, now)
+    base = sizing.base_of(snapshot, seen, now)
+    idle = max(0, seen.slots - seen.busy)
+    load = estimator.observe(memory.load, seen.accepting, seen.busy, idle, seen.queue, now)
+    spawn = memory.spawn
+    if memory.rolling and not snapshot.rolling:
+        spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
+    if effective.band is not None:
+        need = law.by_band(effective, effective.band, seen, base.have, spawn, now)
+    else:
+        need = law.by_load(effective, load, seen, base.have, snapshot.pooled)
+    peaks = law.remember(memory.peaks, need.keep, effective.scale_down_stabilization_seconds, now)
+    size = sizing.size(snapshot, seen, base, need, peaks[0][1], now)
+    deal = ceilings.deal(effective, seen, memory.grants, size.create, base.surge, now)
+    create = min(size.create, deal.room)
+    if create < size.create:
+        size = replace(size, bound=size.bound or "Ceilings")
+    going, back = _follow(followed, seen, size.resume, now)
+    going += [victims.Victim(pod.name, now) for pod in size.quiesce]
+    marked, gone = _marks(going, seen, effective.graceful_shutdown_timeout_seconds, now)
+    desired = base.pods + size.resume + size.create - size.cut - len(size.quiesce)
+    pods = desired - (size.create - create) + len(going) - gone
+    acted = size.resume or create or size.cut or size.quiesce
+    if acted:
+        spawn = replace(need.spawn, acted_at=now)
+    elif size.create == 0:
+        # A growth that waits for lower ceilings has not happened: it keeps its tick and its rate.
+        spawn = need.spawn
+    rebalance, accepting, newcomers = _rebalance(memory, seen, now)
+    found = conditions.troubles(snapshot, seen, size)
+    lasting, notes = conditions.episodes(memory.episodes, found, now)
+    said, pending = explain.settle(
+        memory, explain.decision(snapshot, seen, base, need, size, desired, now), desired, now
+    )
+    notes = (*explain.notes(memory, said, desired, need.spawn), *notes)
+    silent_plan = snapshot.paused
+    return Plan(
+        desired=desired,
+        replicas=snapshot.replicas if tied and not snapshot.rolling else pods,
+        lower=() if silent_plan else deal.lower,
+        resume=() if silent_plan else (*back, *(pod.name for pod in seen.strays)),
+        quiesce=tuple(victim.name for victim in going),
+        victims=marked,
+        pardoned=() if silent_plan else _pardoned(seen, marked),
+        controls=() if silent_plan else deal.controls,
+        rebalance=() if silent_plan else rebalance,
+        totals=seen.shown,
+        threads_per_child=effective.threads_per_child,
+        conditions=conditions.conditions(snapshot, seen, found, lasting),
+        decision=said,
+        notes=notes,
+        memory=Memory(
+            started_at=memory.started_at,
+            spawn=spawn,
+            load=load,
+            peaks=peaks,
+            victims=tuple(going),
+            grants=memory.grants if silent_plan else deal.grants,
+            settled=accepting,
+            newcomers=newcomers,
+            rolling=snapshot.rolling,
+            start=memory.start if base.pods + create < memory.start else 0,
+            episodes=lasting,
+            desired=desired,
+            said=said,
+            pending=pending,
+        ),
+        due=now + PLAN_SECONDS,
+    )
+
+
+def _first(snapshot: Snapshot, now: float) -> Plan:
+    """Return the plan for a WebServer without a Deployment: StartServers, or what it had before."""
+    effective = snapshot.effective
+    if snapshot.manual_replicas is not None:
+        pods, reason, why = snapshot.manual_replicas, "ManualReplicas", "spec.replicas"
+    elif snapshot.desired_before is not None:
+        pods, reason, why = (
+            snapshot.desired_before,
+            "Restored",
+            "the Deployment was deleted: as many as before",
+        )
+    else:
+        pods, reason, why = effective.start_pods, "Created", f"StartServers {effective.start_servers}"
+    least = effective.min_replicas if snapshot.manual_replicas is None else 0
+    pods = min(max(pods, least), effective.max_pods)
+    seen = survey(snapshot, (), now)
+    # Pods of a Deployment that was deleted still drain, and still count.
+    deal = ceilings.deal(effective, seen, {}, pods, 0, now)
+    decision = Decision(reason, f"{explain.plural(pods, 'pod')}: {why}")
+    memory = replace(
+        snapshot.memory, start=pods if deal.room < pods else 0, desired=pods, said=decision, pending=None
+    )
+    found = conditions.troubles(snapshot, seen, sizing.Size())
+    lasting, notes = conditions.episodes(memory.episodes, found, now)
+    return Plan(
+        desired=pods,
+        replicas=deal.room,
+        threads_per_child=effective.threads_per_child,
+        conditions=conditions.conditions(snapshot, seen, found, lasting),
+        decision=decision,
+        notes=notes,
+        memory=replace(memory, episodes=lasting),
+        due=now + PLAN_SECONDS,
+    )
+
+
+def _follow(
+    followed: Mapping[str, Victim], seen: Survey, resume: int, now: float
+) -> tuple[list[Victim], list[str]]:
+    """Return the victims that go on, and the names of those that serve again: the least advanced first."""
+    stay = sorted(seen.victims, key=lambda pod: (victims.is_marked(pod, now), followed[pod.name].since))
+    back = [pod.name for pod in stay[:resume]]
+    return [victims.follow(followed[pod.name], pod, now) for pod in stay[resume:]], back
+
+
+def _marks(going: Iterable[Victim], seen: Survey, grace: float, now: float) -> tuple[tuple[str, ...], int]:
+    """Return the drained victims, and how many of them `replicas` may leave out."""
+    pods = {pod.name: pod for pod in seen.victims}
+    drained = [
+        victim.name
+        for victim in going
+        if victim.name in pods and victims.is_drained(victim, pods[victim.name], grace, now)
+    ]
+    return tuple(drained), sum(victims.is_marked(pods[name], now) for name in drained)
+
+
+def _pardoned(seen: Survey, marked: tuple[str, ...]) -> tuple[str, ...]:
+    living = (seen.accepting, seen.starting, seen.victims, seen.strays, seen.broken)
+    return tuple(
+        pod.name
+        for pods in living
+        for pod in pods
+        if pod.deletion_cost == VICTIM_COST and pod.name not in marked
+    )
+
+
+def _rebalance(
+    memory: Memory, seen: Survey, now: float
+) -> tuple[tuple[Rebalance, ...], frozenset[str], dict[str, float]]:
+    """Return who lets go of connections for pods that are new in the endpoints, once for each.
+
+    A proxy chooses a pod for a connection, not for a request: without this, kept connections leave new pods
+    empty. Returns the calls, the pods that have their share, and those that wait for it.
+    """
+    accepting = frozenset(pod.name for pod in seen.accepting)
+    if memory.settled is None:
+        return (), accepting, {}
+    settled = memory.settled & accepting
+    waiting = {name: memory.newcomers.get(name, now) for name in accepting - settled}
+    ripe = {name for name, since in waiting.items() if now - since >= SETTLE_SECONDS}
+    if not ripe:
+        return (), settled, waiting
+    share = len(ripe) / len(accepting)
+    calls = tuple(
+        Rebalance(pod.name, share)
+        for pod in seen.accepting
+        if pod.name in settled
+        and pod.report is not None
+        and pod.report.keep_alive
+        and not is_silent(pod, now)
+    )
+    return calls, settled | ripe, {name: since for name, since in waiting.items() if name not in ripe}

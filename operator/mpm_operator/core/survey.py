@@ -1,0 +1,122 @@
+"""What the pods of a snapshot amount to: who accepts, who starts, what is busy; one pass over the pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .plan import Totals
+from .snapshot import PodPhase, PodState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from .snapshot import Pod, Snapshot
+
+SILENT_SECONDS = 3.0
+"""A pod that sent no line for so long keeps its last load and is never a victim."""
+START_DEADLINE_SECONDS = 600.0
+"""A pod that starts counts as idle so long: the progress deadline of a Deployment."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """The pods by what they are to the planner, and their sums. Every living pod is in exactly one list."""
+
+    accepting: list[Pod] = field(default_factory=list)
+    """Ready and serving; also ready pods that never sent a line (they get the benefit of the doubt)."""
+    starting: list[Pod] = field(default_factory=list)
+    """Will accept: starting within the deadline, or serving and about to be ready again."""
+    victims: list[Pod] = field(default_factory=list)
+    """Chosen to go, and not yet told to end."""
+    strays: list[Pod] = field(default_factory=list)
+    """Quiesced, and nobody's victim: left by an operator that is gone; they are told to serve again."""
+    broken: list[Pod] = field(default_factory=list)
+    """Cannot start, or neither ready nor serving."""
+    terminating: list[Pod] = field(default_factory=list)
+    unseen: int = 0
+    """Pods that the Deployment asks for and nobody has seen."""
+    silent: int = 0
+    """Accepting pods without a line for SILENT_SECONDS, or without any line."""
+    unheard: int = 0
+    """Accepting pods without any line ever."""
+    busy: int = 0
+    queue: int = 0
+    slots: int = 0
+    """Slots of accepting pods, burst threads not counted: they are a help, not a capacity to plan with."""
+    shown: Totals = field(default_factory=Totals)
+    """The sums as pods report them, burst included: for `status.workers`."""
+
+    @property
+    def load(self) -> int:
+        """Slots wanted at this moment: busy ones and everything that waits."""
+        return self.busy + self.queue
+
+    @property
+    def have(self) -> int:
+        """Pods that accept or will."""
+        return len(self.accepting) + self.coming
+
+    @property
+    def coming(self) -> int:
+        """Pods that will accept."""
+        return len(self.starting) + len(self.strays) + self.unseen
+
+    @property
+    def living(self) -> int:
+        """Pods that the Deployment counts: all that were not told to end, unseen ones included."""
+        return self.have + len(self.victims) + len(self.broken)
+
+
+def is_silent(pod: Pod, now: float) -> bool:
+    """Return whether what the pod said last is too old to act on."""
+    return pod.report is None or now - pod.report.at > SILENT_SECONDS
+
+
+def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
+    """Sort the pods and add them up."""
+    seen = Survey()
+    per_pod = snapshot.effective.slots_per_pod
+    busy = idle = total = queue = 0
+    for pod in snapshot.pods:
+        report = pod.report
+        kind = _kind(seen, pod, victims, now)
+        kind.append(pod)
+        if kind is not seen.accepting:
+            continue
+        if report is None:
+            seen.unheard += 1
+            seen.silent += 1
+            seen.slots += per_pod
+            continue
+        if now - report.at > SILENT_SECONDS:
+            seen.silent += 1
+        busy += report.busy
+        idle += report.idle
+        total += report.total
+        queue += report.queue
+        seen.slots += min(report.total, per_pod)
+    seen.busy, seen.queue = busy, queue
+    seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
+    if snapshot.replicas is not None:
+        seen.unseen = max(0, snapshot.replicas - seen.living)
+    return seen
+
+
+def _kind(seen: Survey, pod: Pod, victims: Collection[str], now: float) -> list[Pod]:
+    phase = pod.phase
+    if phase is PodPhase.TERMINATING:
+        return seen.terminating
+    if pod.name in victims:
+        return seen.victims
+    if phase is PodPhase.STARTING:
+        return seen.starting if now - pod.created_at <= START_DEADLINE_SECONDS else seen.broken
+    if phase is PodPhase.FAILED:
+        return seen.broken
+    state = pod.report.state if pod.report is not None else PodState.SERVING
+    if state in (PodState.QUIESCING, PodState.DRAINED):
+        return seen.strays
+    if phase is PodPhase.READY:
+        return seen.broken if state is PodState.STOPPING else seen.accepting
+    serving = pod.report is not None and state is PodState.SERVING and not is_silent(pod, now)
+    return seen.starting if serving else seen.broken
