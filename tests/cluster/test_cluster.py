@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from testcluster import cgroups, fixtures, lifecycle, places, processes
+from testcluster.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from testcluster.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
 
@@ -135,6 +134,7 @@ def test_down_leaves_nothing_even_after_components_were_killed(
 ) -> None:
     node = second.node_pid
     assert node
+    run_pod(second, cluster.worker_image)
     entered = subprocess.Popen([*second.enter("net"), "sleep", "300"])
     kill_components(second, "containerd", "kubelet", "etcd")
     network = processes.namespace(node, "net")
@@ -193,6 +193,13 @@ def test_cluster_of_a_killed_session_is_ended_by_the_next_one(cluster: Cluster) 
     fixtures.end_abandoned()
     assert processes.marked(site.run) == []
     assert not site.run.exists()
+
+
+def run_pod(site: lifecycle.Site, image: str) -> None:
+    running = Cluster.at(site)
+    running.load_images()
+    running.apply(*pod_and_service(image))
+    running.kubectl("wait", "--for=condition=Ready", "pod/server", "--timeout=60s")
 
 
 def kill_components(site: lifecycle.Site, *names: str) -> None:
