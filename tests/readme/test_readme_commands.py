@@ -1,0 +1,104 @@
+"""Every command of the README does what it is there for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from blocks import ROOT, blocks
+from testcluster import binaries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from testcluster.cluster import Cluster
+
+README = blocks("README.md")
+LOCAL = [command for block in README if block.how == "local" for command in block.commands]
+CLUSTER = [command for block in README if block.how == "cluster" for command in block.commands]
+ANSWERS = {"make run": b"It works.\n", "mpm run examples/configmap.yaml": b"Hello from a ConfigMap.\n"}
+
+
+def test_no_command_is_left_out() -> None:
+    assert [block for block in README if block.how not in ("local", "cluster", "itself")] == []
+    assert LOCAL
+    assert CLUSTER
+
+
+@pytest.mark.parametrize("command", LOCAL)
+def test_it_serves_on_this_machine_until_ctrl_c(command: str) -> None:
+    (answer,) = (answer for end, answer in ANSWERS.items() if command.endswith(end))
+    # What make would install stands ready: the tests run in it, and the namespace has no network.
+    command = command.replace("make ", "make -o .venv/.run-installed ")
+    own_network = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    alone = str(Path(__file__).with_name("alone.py"))
+    ended = subprocess.run(
+        [*own_network, sys.executable, alone, command],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=200,
+        check=False,
+    )
+    if ended.stderr.startswith(b"unshare: "):
+        pytest.skip(f"no network namespace for this user: {ended.stderr.decode()}")
+    assert (ended.returncode, ended.stdout) == (0, answer), ended.stderr.decode()
+
+
+@pytest.fixture
+def shell(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Runs a command as a user with kubectl and helm would; what it left is taken away."""
+    for tool in ("kubectl", "helm"):
+        (tmp_path / tool).symlink_to(binaries.program(tool))
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "HELM_CACHE_HOME": str(tmp_path / "helm"),
+    }
+
+    def run(command: str) -> str:
+        ended = subprocess.run(
+            ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    yield run
+    run("kubectl delete webservers --all --wait=true")
+    run("helm uninstall mpm-operator --namespace mpm-system --ignore-not-found --wait")
+
+
+def _with_this_checkout(command: str, cluster: Cluster) -> str:
+    """Let `helm install` take the images of this checkout: those of the chart are the released ones."""
+    if not command.startswith("helm install"):
+        return command
+    images = {"image": cluster.operator_image, "workerImage": cluster.worker_image}
+    for name, image in images.items():
+        repository, _, tag = image.rpartition(":")
+        command += f" --set={name}.repository={repository},{name}.tag={tag}"
+    return command
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_the_quick_start_ends_with_a_web_server_that_is_ready(
+    cluster: Cluster, shell: Callable[[str], str]
+) -> None:
+    outputs = [shell(_with_this_checkout(command, cluster)) for command in CLUSTER]
+    header, line = outputs[-1].splitlines()
+    assert header.split()[:2] == ["NAME", "READY"]
+    assert line.split()[:2] == ["hello", "True"]
+
+
+def test_make_test_runs_everything() -> None:
+    (command,) = (command for block in README if block.how == "itself" for command in block.commands)
+    steps = subprocess.run(
+        [*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "pytest" in steps
+    assert command in (ROOT / ".ci/run").read_text()
