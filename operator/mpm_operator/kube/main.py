@@ -126,11 +126,7 @@ def log_to_stderr(form: str, level: str) -> None:
 def main() -> None:
     chosen, args = options(sys.argv[1:], os.environ)
     log_to_stderr(args.log_format, args.log_level)
-    try:
-        good = asyncio.run(_run(chosen))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        good = True
-    sys.exit(0 if good else 1)
+    sys.exit(0 if asyncio.run(_run(chosen)) else 1)
 
 
 async def _run(chosen: Options) -> bool:

@@ -87,10 +87,15 @@ class Observer:
         self._asked_at: dict[Key, float] = {}
 
     def snapshot(
-        self, key: Key, server: Object, spec: WebServerSpec, effective: Effective, memory: Memory
+        self,
+        key: Key,
+        server: Object,
+        spec: WebServerSpec,
+        effective: Effective,
+        memory: Memory,
+        deployment: Object | None,
     ) -> Snapshot:
-        """Return what is there of the WebServer now."""
-        deployment = self._caches[DEPLOYMENTS].get(key.namespace, key.name)
+        """Return what is there of the WebServer now; `deployment` = None for one that is just being made."""
         bodies = [body for body in self._caches[PODS].of(key) if not _over(body)]
         known = self._sightings.setdefault(key, {})
         for uid in known.keys() - {uid_of(body) for body in bodies}:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -74,29 +76,45 @@ class Operator:
 
     async def run(self) -> bool:
         """Run until a signal; return whether it ended well."""
+        self._end_on_signals()
         await self._health.start(self._options.health_port, self._options.metrics_port)
-        await self._wait_for_crd()
-        # kopf cancels every task that was started after it; ours are older and end in their own order.
+        if not await self._wait_for_crd():
+            await self._end([])
+            return True
         tasks = [
             self._task(self._lease.run(self._client), "lease"),
             self._task(self._relister.run(), "relist"),
             self._task(self._lead(), "leader"),
             *(self._task(self._work(), f"worker {number}") for number in range(WORKERS)),
         ]
+        watching = self._task(self._watch(), "watch")
+        await self._stop.wait()
+        # The lease goes first, so that a standby need not wait while kopf takes its time.
+        await self._end(tasks)
+        await asyncio.gather(watching, return_exceptions=True)
+        return not self._failed
+
+    async def _watch(self) -> None:
+        """Run kopf until the stop flag."""
         registry = kopf.OperatorRegistry()
         handlers.register(registry, self._caches, self._changed)
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=handlers.settings(),
-                standalone=True,
-                clusterwide=not self._options.namespaces,
-                namespaces=self._options.namespaces,
-                stop_flag=self._stop,
-            )
-        finally:
-            await self._end(tasks)
-        return not self._failed
+        ours = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=not self._options.namespaces,
+            namespaces=self._options.namespaces,
+            stop_flag=self._stop,
+        )
+        # kopf took the signals: with its handlers the lease would be released last, after its own time-outs.
+        self._end_on_signals()
+        await kopf.run_tasks(tasks, ignored=ours)
+
+    def _end_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
 
     def _tools(self) -> Tools:
         return Tools(
@@ -179,19 +197,22 @@ class Operator:
                 metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
                 self._queue.done(key, failed=failed)
 
-    async def _wait_for_crd(self) -> None:
+    async def _wait_for_crd(self) -> bool:
+        """Wait until the CRD is served; return whether it is, or the process was told to end."""
         said = False
-        while True:
+        while not self._stop.is_set():
             try:
                 if await self._client.serves(WEBSERVERS):
-                    return
+                    return True
                 problem = f"the CRD webservers.{WEBSERVERS.group} is not installed: apply crds/ first"
             except (APIError, Unreachable) as error:
                 problem = f"the API server can't be asked: {error}"
             if not said:
                 logger.warning("Waiting: %s", problem)
                 said = True
-            await asyncio.sleep(RETRY_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS)
+        return False
 
     def _task(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -200,10 +221,11 @@ class Operator:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A part that ends by itself ends the process: the kubelet starts a whole one."""
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("The %s loop ended", task.get_name(), exc_info=task.exception())
-            self._failed = True
-            self._stop.set()
+        if self._stop.is_set() or task.cancelled():
+            return
+        logger.error("The %s loop ended", task.get_name(), exc_info=task.exception())
+        self._failed = True
+        self._stop.set()
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:

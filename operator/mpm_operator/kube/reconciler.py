@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mpm_operator.core.conditions import accepted
 from mpm_operator.core.directives import Correction, Effective, normalise
 from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.plan import Condition, ConditionStatus, Decision, Note, Plan
@@ -74,7 +75,7 @@ class _Verdict:
 
     @property
     def note(self) -> Note | None:
-        if self.accepted and self.reason == "Accepted":
+        if self.accepted and self.reason == "Valid":
             return None
         return Note("Normal" if self.accepted else "Warning", self.reason, self.message)
 
@@ -131,10 +132,9 @@ class Reconciler:
             verdict = await self._children(key, owner, spec, effective, corrections, before)
         if verdict.untouchable or (before is None and (spec.paused or not verdict.accepted)):
             return await self._blocked(key, server, known, verdict)
-        snapshot = self._tools.observer.snapshot(key, server, spec, effective, known.memory)
-        if before is None:
-            # The Deployment was made a moment ago and shows the API server's default of one replica.
-            snapshot = replace(snapshot, replicas=None, pods=())
+        # A Deployment that was made a moment ago shows the API server's default of one replica: no fact yet.
+        now = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name) if before is not None else None
+        snapshot = self._tools.observer.snapshot(key, server, spec, effective, known.memory, now)
         return await self._act(key, server, known, owner, snapshot, verdict)
 
     async def _act(
@@ -301,10 +301,11 @@ _KEPT_WHILE_BLOCKED = (
 
 def _said_of(corrections: tuple[Correction, ...], conflicts: tuple[str, ...] = ()) -> _Verdict:
     """Return the verdict on a spec that takes effect: as it is, or corrected as httpd corrects."""
-    sentences = [f"{one.field}: {one.message}" for one in corrections] + list(conflicts)
-    if not sentences:
-        return _Verdict(True, "Accepted", "every directive takes effect as given")
-    return _Verdict(True, "Corrected", "; ".join(sentences))
+    said = accepted(corrections)
+    if not conflicts:
+        return _Verdict(True, said.reason, said.message)
+    sentences = ([said.message] if corrections else []) + [f"{conflict}." for conflict in conflicts]
+    return _Verdict(True, "Corrected", " ".join(sentences))
 
 
 def _unknown(verdict: _Verdict) -> list[Condition]:
