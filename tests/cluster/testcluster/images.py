@@ -106,7 +106,9 @@ def cached(name: str, key: str, build: Callable[[], list[str | Path]]) -> Image:
         buildah("build", "--layers", "--pull-never", "--tag", name, *arguments)
         with tempfile.TemporaryDirectory() as temporary:
             written = Path(temporary) / "digest"
-            push = ["push", "--quiet", "--disable-compression", "--format=oci", f"--digestfile={written}"]
+            # zstd: half of gzip's time, which is most of what a push takes.
+            compression = ["--compression-format=zstd", "--compression-level=1"]
+            push = ["push", "--quiet", *compression, "--format=oci", f"--digestfile={written}"]
             buildah(*push, name, f"oci:{layout()}:{key}")
             temporary_record = record.with_suffix(".new")
             temporary_record.write_text(written.read_text().strip())
