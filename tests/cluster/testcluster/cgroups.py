@@ -21,12 +21,22 @@ def create(name: str) -> None:
     """The kubelet wants its parent group to be there, in every hierarchy."""
     for hierarchy in hierarchies():
         group = hierarchy / name
+        enable_controllers(hierarchy)
         group.mkdir(exist_ok=True)
         # A new cpuset (v1) is empty and takes no process.
         for file in ("cpuset.cpus", "cpuset.mems"):
             if (hierarchy / file).exists() and (group / file).exists():
                 with suppress(OSError):
                     (group / file).write_text((hierarchy / file).read_text())
+
+
+def enable_controllers(hierarchy: Path) -> None:
+    """In v2 a group has only the controllers its parent passes on; systemd passes on most, others none."""
+    passed_on = hierarchy / "cgroup.subtree_control"
+    if passed_on.exists():
+        for controller in (hierarchy / "cgroup.controllers").read_text().split():
+            with suppress(OSError):  # one that cannot be shared is no reason to do without the others
+                passed_on.write_text(f"+{controller}")
 
 
 def leftovers(name: str) -> list[Path]:
