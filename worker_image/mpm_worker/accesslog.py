@@ -1,0 +1,77 @@
+"""The access log of one process: lines in the common log format, written by a thread of its own.
+
+A slot only appends to memory: a disk or pipe that does not move may cost lines, which are counted and said
+in the log once it moves again, but never a slot.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+
+_MOST_WAITING = 100_000
+_DAY = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class AccessLog:
+    """Writes to a file that is only ever appended to, so that all processes share it. `-` is standard output."""
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = 1 if path == "-" else os.open(path, flags, 0o640)
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._lost = 0
+        self._second, self._stamp = 0, ""
+        self._thread = threading.Thread(target=self._write_on, name="access-log", daemon=True)
+        self._thread.start()
+
+    def add(self, peer: str, line: str, status: int, sent: int) -> None:
+        """One request; `line` is the request line as it was received."""
+        if self._lines.qsize() >= _MOST_WAITING:
+            self._lost += 1
+            return
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._stamp = second, _stamp(second)
+        text = f'{peer or "-"} - - [{self._stamp}] "{_escaped(line)}" {status} {sent or "-"}\n'
+        self._lines.put(text.encode("latin-1", "replace"))
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Write what waits, for at most so long."""
+        self._lines.put(None)
+        self._thread.join(seconds)
+
+    def _write_on(self) -> None:
+        while True:
+            lines = [self._lines.get()]
+            while len(lines) < 512 and not self._lines.empty():
+                lines.append(self._lines.get())
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                lines.insert(0, f"- - - [{_stamp(int(time.time()))}] {lost} lines were lost here\n".encode())
+            data = b"".join(line for line in lines if line is not None)
+            try:
+                while data:
+                    data = data[os.write(self._file, data) :]
+            except OSError:
+                self._lost += len(lines)
+                time.sleep(0.1)
+            if None in lines:
+                return
+
+
+def _stamp(second: int) -> str:
+    now = time.localtime(second)
+    sign, offset = ("-" if now.tm_gmtoff < 0 else "+"), abs(now.tm_gmtoff) // 60
+    return time.strftime(
+        f"%d/{_DAY[now.tm_mon - 1]}/%Y:%H:%M:%S {sign}{offset // 60:02}{offset % 60:02}", now
+    )
+
+
+def _escaped(line: str) -> str:
+    """As httpd escapes what a client chose: nothing it sends can end the field or the line."""
+    if line.isprintable() and '"' not in line and "\\" not in line:
+        return line
+    return line.encode("unicode_escape").decode("ascii").replace('"', '\\"')

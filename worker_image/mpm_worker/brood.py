@@ -1,0 +1,261 @@
+"""The server processes of one supervisor: forked, replaced, retired, reaped.
+
+A *seat* is a place a process can have (and, for event, a listener); a *row* of the scoreboard belongs to
+one process at a time. A replacement has the seat of the process it replaces and a row of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mpm_worker.child import EXIT_APP, Child
+from mpm_worker.options import EVENT
+from mpm_worker.scoreboard import Live, Scoreboard, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mpm_worker.listeners import Listeners
+    from mpm_worker.options import Options
+
+_YOUNG = 5.0
+"""Seconds; a process that ends younger than this, unasked, counts as a failure."""
+_PATIENT_FAILURES = 3
+"""Failures in a row that are answered at once (httpd's event waits after as many: AH10392)."""
+_LONGEST_WAIT = 32.0
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """One server, as its parent knows it."""
+
+    pid: int
+    row: int
+    seat: int
+    generation: int
+    channel: socket.socket
+    started: float
+    accesses: int
+    """Of its row, before it came."""
+    accepted: int
+    ready: bool = False
+    retired: float = 0.0
+    """When it was told to end; 0: it was not."""
+
+
+class NoChild(Exception):
+    """No process ever came up; the supervisor gives up."""
+
+
+class Brood:
+    """Makes what is there into what is wanted, a step at each call of `maintain`.
+
+    :param adopt: told of a new process in the supervisor
+    :param cut_cord: called in the new process: closes what belongs to the supervisor
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        board: Scoreboard,
+        listeners: Listeners,
+        adopt: Callable[[Process], None],
+        cut_cord: Callable[[], None],
+    ) -> None:
+        self._options, self._board, self._listeners = options, board, listeners
+        self._adopt, self._cut_cord = adopt, cut_cord
+        self.processes: dict[int, Process] = {}
+        self.wanted = options.processes
+        self.generation = 0
+        self.ever_ready = False
+        self.ending = False
+        """Nothing is started any more."""
+        self.graceful_seconds = 60.0
+        self._restarts = 0
+        self._failures = 0
+        self._not_before = 0.0
+
+    @property
+    def most(self) -> int:
+        """Processes that may be asked for: half of the rows, so that each can be replaced."""
+        return self._board.rows // 2
+
+    def staying(self) -> list[Process]:
+        return [process for process in self.processes.values() if not process.retired]
+
+    def ready(self) -> bool:
+        """Whether some process serves and stays."""
+        return any(process.ready for process in self.staying())
+
+    # -- what happened
+
+    def restart(self) -> None:
+        """Replace all processes by new ones, each of which is ready before the old one goes."""
+        self._restarts += 1
+        self.generation = self._restarts
+
+    def became_ready(self, process: Process) -> None:
+        process.ready = True
+        self.ever_ready = True
+
+    def reap(self, now: float) -> list[Process]:
+        """Wait for whatever has ended, strangers included: as PID 1 nobody else does."""
+        gone = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            process = self.processes.pop(pid, None)
+            if process is not None:
+                gone.append(process)
+                self._ended(process, os.waitstatus_to_exitcode(status), now)
+        return gone
+
+    def _ended(self, process: Process, code: int, now: float) -> None:
+        process.channel.close()
+        self._board.clear_letters(process.row)
+        record = self._board.server(process.row)
+        for cell in Server:
+            if cell != Server.ACCEPTED:
+                record[cell] = 0
+        if process.retired or (code == 0 and self.ending):
+            return
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        _say(f"server {process.pid} {how}")
+        failed = not process.ready or now - process.started < _YOUNG
+        self._failures = self._failures + 1 if failed else 0
+        hopeless = code == EXIT_APP or self._failures >= _PATIENT_FAILURES
+        if not self.ever_ready and hopeless:
+            raise NoChild(f"no server could be started (the last one {how})")
+        if code == EXIT_APP and process.generation > min(
+            (p.generation for p in self.staying()), default=1 << 60
+        ):
+            self.generation = min(p.generation for p in self.staying())
+            _say(f"graceful restart given up, generation {self.generation} goes on serving")
+        if self._failures >= _PATIENT_FAILURES:
+            wait = min(2.0 ** (self._failures - _PATIENT_FAILURES), _LONGEST_WAIT)
+            self._not_before = now + wait
+            _say(f"{self._failures} servers ended one after the other, the next is started in {wait:.0f} s")
+
+    # -- what is to be done
+
+    def maintain(self, now: float) -> None:
+        """Start, replace and retire. At most one replacement is on its way at any time."""
+        staying = self.staying()
+        for process in staying:
+            if process.seat >= self.wanted:
+                self.retire(process, now)
+        replacing = any(
+            not p.ready and any(q.seat == p.seat and q is not p for q in staying) for p in staying
+        )
+        for seat in range(self.wanted):
+            here = [process for process in staying if process.seat == seat]
+            fresh = [process for process in here if not self._stale(process)]
+            if any(process.ready for process in fresh):
+                for process in here:
+                    if process not in fresh:
+                        self.retire(process, now)
+            elif not fresh and (not here or not replacing):
+                replacing |= bool(here)
+                self._fork(seat, now)
+        self._end_overdue(now)
+        self.share_listeners()
+
+    def _stale(self, process: Process) -> bool:
+        worn = self._board.server(process.row)[Server.WORN]
+        return process.generation < self.generation or bool(worn)
+
+    def retire(self, process: Process, now: float) -> None:
+        if not process.retired:
+            process.retired = now
+            self._board.server(process.row)[Server.RETIRING] = 1
+            wake(process)
+            if not process.ready:
+                os.kill(process.pid, signal.SIGKILL)  # still importing: it holds no connection
+
+    def _end_overdue(self, now: float) -> None:
+        for process in self.processes.values():
+            if process.retired and now - process.retired > (self.graceful_seconds or 3600):
+                _say(f"server {process.pid} did not finish in time and is killed")
+                os.kill(process.pid, signal.SIGKILL)
+
+    def share_listeners(self) -> None:
+        """Event: let all serve the listener of a seat that is empty, or whose process has no room for who waits."""
+        if self._options.mpm != EVENT:
+            return
+        ready = [process for process in self.staying() if process.ready]
+        able = {p.seat for p in ready if not self._board.server(p.row)[Server.NOT_ACCEPTING]}
+        seats = {process.seat for process in ready}
+        help_ = any(
+            seat not in seats or (seat not in able and self._listeners.depth(seat))
+            for seat in self._listeners.listening()
+        )
+        for process in ready:
+            record = self._board.server(process.row)
+            if record[Server.HELP] != help_:
+                record[Server.HELP] = help_
+                wake(process)
+
+    def wake_all(self) -> None:
+        for process in self.processes.values():
+            wake(process)
+
+    # -- fork
+
+    def _fork(self, seat: int, now: float) -> None:
+        if self.ending or now < self._not_before:
+            return
+        row = self._free_row()
+        if row is None:
+            return
+        self._listeners.listen(seat)
+        self._board.live[Live.SEATS] = len(self._listeners.listening())
+        ours, theirs = socket.socketpair()
+        record = self._board.server(row)
+        record[Server.SEAT], record[Server.GENERATION], record[Server.RETIRING] = seat, self.generation, 0
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            self._not_before = now + 10  # httpd sleeps as long
+            _say(f"cannot fork: {error.strerror}; trying again in 10 s")
+            return
+        if pid == 0:
+            ours.close()
+            for process in self.processes.values():
+                process.channel.close()  # else their ends would outlive the supervisor
+            self._cut_cord()
+            Child(self._options, self._board, row, self._listeners, theirs).run()
+        theirs.close()
+        ours.setblocking(False)
+        record[Server.PID] = pid
+        first = row * self._board.threads
+        accesses = sum(self._board.accesses[first : first + self._board.threads])
+        process = Process(pid, row, seat, self.generation, ours, now, accesses, record[Server.ACCEPTED])
+        self.processes[pid] = process
+        self._adopt(process)
+
+    def _free_row(self) -> int | None:
+        used = {process.row for process in self.processes.values()}
+        return next((row for row in range(self._board.rows) if row not in used), None)
+
+
+def wake(process: Process) -> None:
+    """Make it look at the scoreboard."""
+    try:
+        process.channel.send(b"w", socket.MSG_DONTWAIT)
+    except OSError:
+        pass  # full: it will look anyway; closed: it is about to be reaped
+
+
+def _say(message: str) -> None:
+    print(f"mpm-worker: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,343 @@
+"""What a server process is, whichever model runs in it: its application, its channel, its live settings.
+
+The channel is a socket pair with the supervisor. A byte from above means "look at the scoreboard", its end
+means that the supervisor is dead and nobody listens any more: the process exits at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mpm_worker.accesslog import AccessLog
+from mpm_worker.http import Connection, Limits
+from mpm_worker.options import EVENT, PREFORK, WORKER
+from mpm_worker.scoreboard import Live, Phase, Record, Scoreboard, Server
+from mpm_worker.wsgi import Server as Environment
+from mpm_worker.wsgi import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType
+
+    from mpm_worker.http import Request
+    from mpm_worker.listeners import Listeners
+    from mpm_worker.options import Options
+    from mpm_worker.scoreboard import Slot
+    from mpm_worker.wsgi import Outcome
+
+    Application = Callable[..., Iterable[bytes]]
+
+EXIT_APP = 4
+"""The application cannot be imported; trying again at once helps nobody."""
+
+READY, ALARM = b"r", b"a"
+GRACE = 1.0
+"""Seconds a connection must have been idle before it is closed early. A client without think time sends its
+next request within that: closing at once would cut it in flight."""
+
+
+class AppError(Exception):
+    """The application named on the command line cannot be served."""
+
+
+def load_app(name: str, chdir: str) -> Application:
+    """Import MODULE:CALLABLE.
+
+    :raises AppError: with what is wrong in the last line
+    """
+    sys.path.insert(0, os.path.abspath(chdir or "."))
+    module_name, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except BaseException as error:
+        missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "?")
+        trace = "" if missing else traceback.format_exc()
+        raise AppError(f"{trace}{type(error).__name__}: {error}") from None
+    if not callable(found):
+        raise AppError(f"{name} is a {type(found).__name__}, not a WSGI callable")
+    return found  # type: ignore[no-any-return]
+
+
+class LiveSettings:
+    """The settings that control can change, read from shared memory at each use. Times are seconds."""
+
+    def __init__(self, cells: memoryview[int]) -> None:
+        self._cells = cells
+        self._limits = Limits()
+
+    @property
+    def timeout(self) -> float:
+        return self._cells[Live.TIMEOUT] / 1000
+
+    @property
+    def keep_alive_timeout(self) -> float:
+        return self._cells[Live.KEEP_ALIVE_TIMEOUT] / 1000
+
+    @property
+    def threads(self) -> int:
+        return self._cells[Live.THREADS]
+
+    @property
+    def async_factor(self) -> float:
+        return self._cells[Live.ASYNC_FACTOR] / 1000
+
+    @property
+    def limits(self) -> Limits:
+        body = self._cells[Live.LIMIT_REQUEST_BODY] or 1 << 62
+        if body != self._limits.body:
+            self._limits = Limits(body=body)
+        return self._limits
+
+
+class Client:
+    """One connection. `since` is when its present state began (monotonic).
+
+    The last four belong to the event loop: a slot has it; something happened on the socket; its end was seen;
+    the descriptor (which the socket forgets when it is closed).
+    """
+
+    __slots__ = (
+        *("connection", "leaving", "number", "release", "served", "since", "sock"),
+        *("held", "again", "ended", "descriptor"),
+    )
+
+    def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
+        self.sock, self.connection, self.number, self.release = sock, connection, number, release
+        self.served = 0
+        self.leaving = False
+        self.since = time.monotonic()
+        self.held = self.again = self.ended = False
+        self.descriptor = sock.fileno()
+
+
+class Child:
+    """The process side of a server. One is made in each forked child."""
+
+    def __init__(
+        self, options: Options, board: Scoreboard, row: int, listeners: Listeners, channel: socket.socket
+    ) -> None:
+        self.options, self.board, self.row, self.listeners = options, board, row, listeners
+        self.record: Record = board.server(row)
+        self.live = LiveSettings(board.live)
+        self.environment: Environment
+        self.app: Application
+        self.log: AccessLog | None = None
+        self._cells = board.live
+        self._channel = channel
+        self._wake: Callable[[], None] = lambda: None
+        self._accepted = 0
+        self._enough = 0
+
+    # -- life
+
+    def run(self) -> NoReturn:
+        """Serve until told to end. Never returns."""
+        status = 1
+        try:
+            status = self._serve()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            sys.stdout.flush()
+            os._exit(status)
+
+    def _serve(self) -> int:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._ask_for_replacement)
+        threading.Thread(target=self._follow, name="channel", daemon=True).start()
+        try:
+            self.app = load_app(self.options.app, self.options.chdir)
+        except AppError as error:
+            print(
+                f"mpm-worker: the application {self.options.app} cannot be started: {error}", file=sys.stderr
+            )
+            return EXIT_APP
+        if self.options.access_log:
+            self.log = AccessLog(self.options.access_log)
+        host, _, port = self.listeners.address.rpartition(":")
+        self.environment = Environment(
+            name=host.strip("[]"),
+            port=port,
+            multithread=self.options.mpm != PREFORK,
+            multiprocess=self.options.processes > 1 or self.options.mpm == PREFORK,
+            software=_software(),
+        )
+        model = _model(self.options.mpm, self)
+        self._wake = model.wake
+        self.tell(READY)
+        model.run()
+        if self.log is not None:
+            self.log.close()
+        return 0
+
+    def _ask_for_replacement(self, number: int, frame: FrameType | None) -> None:
+        self.record[Server.WORN] = 1
+        self.tell(ALARM)
+
+    def _follow(self) -> None:
+        while True:
+            try:
+                if not self._channel.recv(64):
+                    break
+            except OSError:
+                break
+            self._wake()
+        os._exit(1)
+
+    def tell(self, message: bytes) -> None:
+        try:
+            self._channel.send(message, socket.MSG_DONTWAIT)
+        except OSError:
+            pass  # full: the supervisor has enough to wake up for; gone: _follow ends this process
+
+    def alarm_if_full(self) -> None:
+        """Called by a slot that just became busy: the supervisor hears at once when it was the last idle one."""
+        if not self._cells[Live.ALARM] and not self.board.any_ready():
+            self.alarm()
+
+    def alarm(self) -> None:
+        self._cells[Live.ALARM] = 1
+        self.tell(ALARM)
+
+    # -- what every model asks
+
+    @property
+    def seat(self) -> int:
+        return self.record[Server.SEAT]
+
+    def ending(self) -> bool:
+        """Whether this process accepts nothing more."""
+        return self._cells[Live.PHASE] == Phase.FINISHING or self.record[Server.RETIRING] != 0
+
+    def draining(self) -> bool:
+        return self._cells[Live.PHASE] != Phase.SERVING or self.record[Server.RETIRING] != 0
+
+    def welcome(self, sock: socket.socket, address: Any) -> Client:
+        """Count and prepare an accepted connection."""
+        sock.settimeout(self.live.timeout)
+        connection = Connection(self.live.limits)
+        if isinstance(address, tuple):
+            connection.peer = (str(address[0]), str(address[1]))
+        self._accepted += 1
+        self.record.add(Server.ACCEPTED, 1)
+        most = self._cells[Live.MAX_CONNECTIONS_PER_CHILD]
+        if most and self._accepted >= self._worn_at(most) and not self.record[Server.WORN]:
+            self.record[Server.WORN] = 1
+            self.tell(ALARM)
+        return Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
+
+    def _worn_at(self, most: int) -> int:
+        """Up to a tenth more than asked for, different for each process, so that they do not go together."""
+        if not self._enough:
+            self._enough = os.getpid() * 2654435761 % 1000
+        return most + most * self._enough // 10000
+
+    def must_close(self, client: Client) -> bool:
+        """Whether the response that is being made says `Connection: close`."""
+        cells = self._cells
+        most = cells[Live.MAX_KEEP_ALIVE_REQUESTS]
+        return bool(
+            cells[Live.PHASE]
+            or cells[Live.PRESSURE]
+            or not cells[Live.KEEP_ALIVE]
+            or (most and client.served + 1 >= most)
+            or self.record[Server.RETIRING]
+            or self.chosen(client)
+        )
+
+    def chosen(self, client: Client) -> bool:
+        """Whether a rebalance call lets this connection go: a share of those open when the call came."""
+        release = self._cells[Live.RELEASE]
+        if release != client.release:
+            client.release = release
+            # Fibonacci hashing: numbers in a row fall evenly over the range, and otherwise at each call.
+            place = (client.number * 2654435769 + release * 2246822519) % (1 << 32)
+            client.leaving |= place * 1000 < self._cells[Live.RELEASE_SHARE] << 32
+        return client.leaving
+
+    def let_go(self, client: Client, now: float) -> bool:
+        """Whether an idle connection is closed before its time."""
+        if now - client.since < GRACE:
+            return False
+        return self._cells[Live.PRESSURE] != 0 or self.chosen(client)
+
+    def letting_go(self) -> bool:
+        """Whether there can be idle connections to close before their time at all."""
+        return self._cells[Live.PRESSURE] != 0 or self._cells[Live.RELEASE] != 0
+
+    def patience(self, client: Client) -> float:
+        """How long to wait for the first byte of a request."""
+        if client.served or self.draining():
+            return self.live.keep_alive_timeout
+        return self.live.timeout
+
+    def shown(self, client: Client, request: Request) -> tuple[bytes, str]:
+        """Request and client for the scoreboard."""
+        if self.board.extended:
+            peer = client.connection.peer
+            return _line(request).encode("latin-1", "replace"), peer[0] if peer else ""
+        return f"{request.method} {request.path}".encode("latin-1", "replace"), ""
+
+    def logged(self, client: Client, request: Request | None, status: int, sent: int) -> None:
+        if self.log is not None:
+            peer = client.connection.peer
+            self.log.add(peer[0] if peer else "", "-" if request is None else _line(request), status, sent)
+
+
+def _line(request: Request) -> str:
+    return f"{request.method} {request.target_text} HTTP/1.{request.version[1]}"
+
+
+def _software() -> str:
+    from mpm_worker import __version__
+
+    return f"mpm-worker/{__version__}"
+
+
+def _model(name: str, child: Child) -> Any:
+    # Imported here: a process holds only the model that it runs.
+    if name == EVENT:
+        from mpm_worker.mpm.event import Event
+
+        return Event(child)
+    if name == WORKER:
+        from mpm_worker.mpm.worker import Worker
+
+        return Worker(child)
+    from mpm_worker.mpm.prefork import Prefork
+
+    return Prefork(child)
+
+
+def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Outcome:
+    """Run one request in a slot. What becomes of the connection is for its owner to do."""
+    text, peer = child.shown(client, request)
+    slot.request(text, peer)
+    outcome = serve(
+        client.sock,
+        client.connection,
+        request,
+        child.app,
+        child.environment,
+        child.live,
+        lambda: child.must_close(client),
+    )
+    client.served += 1
+    slot.done(outcome.sent)
+    child.logged(client, request, outcome.status, outcome.sent)
+    return outcome

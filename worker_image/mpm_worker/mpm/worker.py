@@ -1,0 +1,189 @@
+"""The worker model: a thread keeps its connection from accept to close, keep-alive waits included.
+
+All processes share one listener and only a thread that is free accepts, so the kernel's queue is the one
+queue of the pod. Inside a process the free threads stand in line for a lock: whoever has it is the leader
+and waits for a connection (leader/followers), so a connection wakes one thread, not all.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from mpm_worker.child import serve_slot
+from mpm_worker.http import ProtocolError
+from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ, STARTING
+from mpm_worker.wsgi import reject
+
+if TYPE_CHECKING:
+    from mpm_worker.child import Child, Client
+    from mpm_worker.http import Request
+    from mpm_worker.scoreboard import Slot
+
+_SLICE = 1.0
+"""Longest sleep in seconds: the net under a wake-up that went to a process which died of it."""
+_LINGER = 2.0
+"""Seconds the end of a connection is awaited when the client may still be sending (httpd's SECONDS_TO_LINGER)."""
+_PAUSE = 0.1
+"""Seconds without accepting after the process ran out of descriptors."""
+
+
+class Worker:
+    """The threads of one process."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._listener = child.listeners.seat(child.seat)
+        self._leader = threading.Lock()
+        self._count = threading.Lock()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        # The wake-up goes to one process at a time; whoever takes it always tries to accept.
+        self._epoll.register(self._listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._changed = threading.Event()
+        self._free: list[int] = []
+        self._alive = 0
+
+    def wake(self) -> None:
+        """The scoreboard has something new: settings, or the order to end."""
+        self._changed.set()
+        os.eventfd_write(self._bell, 1)
+
+    def run(self) -> None:
+        """Keep as many threads as are asked for, until the end was ordered and all have gone."""
+        threads = self._child.board.threads
+        self._free = list(range(threads))[::-1]
+        while not (self._child.ending() and self._alive == 0):
+            self._changed.clear()
+            self._grow()
+            self._changed.wait(_SLICE)
+
+    def _grow(self) -> None:
+        while self._alive < self._child.live.threads and not self._child.ending():
+            with self._count:
+                index = self._free.pop()
+                self._alive += 1
+            self._child.board.slot(self._child.row, index).state(STARTING)
+            threading.Thread(target=self._thread, args=(index,), name=f"slot-{index}", daemon=True).start()
+
+    def _thread(self, index: int) -> None:
+        slot = self._child.board.slot(self._child.row, index)
+        self.work(slot)
+        slot.release(DEAD)
+        self._free.append(index)
+        self._changed.set()
+
+    def _leave(self) -> bool:
+        """Asked by the leader: whether it is one thread too many. Then it is no longer counted."""
+        with self._count:
+            surplus = self._alive > self._child.live.threads or self._child.ending()
+            self._alive -= surplus
+            return surplus
+
+    def work(self, slot: Slot) -> None:
+        """One slot's life: accept, converse, again."""
+        while True:
+            slot.release()
+            client = self._next(slot)
+            if client is None:
+                return
+            self._child.alarm_if_full()
+            try:
+                converse(self._child, client, slot)
+            except OSError:
+                pass  # the client went away; nothing is owed to it
+            finally:
+                client.sock.close()
+
+    def _next(self, slot: Slot) -> Client | None:
+        with self._leader:
+            if self._leave():
+                return None
+            while True:
+                # After a wake-up first accept, then look whether to leave: nobody else was woken.
+                try:
+                    sock, address = self._listener.accept()
+                except BlockingIOError:
+                    pass
+                except ConnectionAbortedError:
+                    continue
+                except OSError:
+                    time.sleep(_PAUSE)
+                else:
+                    slot.begin(READ)
+                    return self._child.welcome(sock, address)
+                if self._leave():
+                    return None
+                for number, _ in self._epoll.poll(_SLICE):
+                    if number == self._bell:
+                        _quiet(self._bell)
+
+
+def _quiet(bell: int) -> None:
+    try:
+        os.eventfd_read(bell)
+    except BlockingIOError:
+        pass
+
+
+def converse(child: Child, client: Client, slot: Slot) -> None:
+    """All requests of one connection, in the thread that accepted it."""
+    while (request := _await_request(child, client, slot)) is not None:
+        outcome = serve_slot(child, client, request, slot)
+        if not outcome.keep_alive:
+            if not outcome.abort and not client.connection.idle():
+                linger(client.sock, slot)
+            return
+        client.since = time.monotonic()
+        slot.state(KEEPALIVE)
+
+
+def _await_request(child: Child, client: Client, slot: Slot) -> Request | None:
+    """The next request of the connection; None when it is to be closed."""
+    connection, sock = client.connection, client.sock
+    waiter = select.poll()
+    waiter.register(sock, select.POLLIN)
+    started = 0.0  # when the first byte of a head was seen
+    while True:
+        try:
+            request = connection.next_request()
+            if request is not None:
+                return request
+            if connection.eof:
+                return None
+            now = time.monotonic()
+            if connection.idle():
+                left = client.since + child.patience(client) - now
+                if left <= 0 or (client.served and child.let_go(client, now)):
+                    return None
+            else:
+                started = started or now
+                left = started + child.live.timeout - now
+                if left <= 0:
+                    raise connection.refuse(408, "the request head did not arrive in time")
+            if waiter.poll(min(left, _SLICE) * 1000 + 1):
+                connection.receive(os.read(sock.fileno(), 65536))
+                if not connection.idle():
+                    slot.state(READ)
+        except BlockingIOError:
+            continue
+        except ProtocolError as error:
+            slot.done(reject(sock, error))
+            child.logged(client, None, error.status, 0)
+            linger(sock, slot)
+            return None
+
+
+def linger(sock: socket.socket, slot: Slot) -> None:
+    """Close so that the client can read the response although it is still sending (RFC 9112, 9.6)."""
+    slot.state(CLOSING)
+    sock.shutdown(socket.SHUT_WR)
+    end = time.monotonic() + _LINGER
+    sock.settimeout(_LINGER)
+    while time.monotonic() < end and sock.recv(65536):
+        pass

@@ -1,0 +1,129 @@
+"""Reads the scoreboard and the kernel into one value: what the pod is doing now."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mpm_worker import cgroup, procfs
+from mpm_worker.scoreboard import Scoreboard, Server
+
+if TYPE_CHECKING:
+    from mpm_worker.brood import Brood, Process
+    from mpm_worker.listeners import Backlog, Listeners
+
+_BUSY = b"RWKLDC"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What moves within milliseconds: slots, queue, connections."""
+
+    busy: int
+    idle: int
+    queue: int
+    backlog: Backlog
+    connections: int
+    keep_alive: int
+    reading: int
+    closing: int
+
+    @property
+    def total(self) -> int:
+        return self.busy + self.idle
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Cumulative since boot; `busy_ms` is slot time."""
+
+    accesses: int
+    sent: int
+    connections: int
+    busy_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What moves within seconds: CPU (seconds, never going back), memory (bytes), and what is allowed."""
+
+    cpu: procfs.Cpu
+    rss: dict[int, int]
+    allowed: cgroup.Allowance
+
+    @property
+    def memory(self) -> int:
+        return sum(self.rss.values())
+
+
+class Observer:
+    """Looks; changes nothing. `accepting` false (quiescing, stopping): no slot counts as idle."""
+
+    def __init__(self, board: Scoreboard, listeners: Listeners, brood: Brood, event: bool) -> None:
+        self._board, self._listeners, self._brood, self._event = board, listeners, brood, event
+
+    def load(self, *, accepting: bool) -> Load:
+        busy = idle = open_ = keep_alive = queued = reading = closing = 0
+        for process in self._brood.processes.values():
+            letters = self._board.row_letters(process.row)
+            slots = sum(map(letters.count, _BUSY))
+            busy += slots
+            if accepting and not process.retired:
+                idle += letters.count(b"_")
+            if self._event:
+                record = self._board.server(process.row)
+                open_ += record[Server.CONNECTIONS]
+                keep_alive += record[Server.KEEPALIVE]
+                queued += record[Server.QUEUED]
+                reading += record[Server.READING]
+                closing += record[Server.LINGERING]
+            else:
+                open_ += slots
+                keep_alive += letters.count(b"K")
+                reading += letters.count(b"R")
+                closing += letters.count(b"C")
+        backlog = self._listeners.backlog()
+        return Load(busy, idle, backlog.depth + queued, backlog, open_, keep_alive, reading, closing)
+
+    def totals(self) -> Totals:
+        board = self._board
+        accepted = sum(board.server(row)[Server.ACCEPTED] for row in range(board.rows))
+        return Totals(sum(board.accesses), sum(board.sent), accepted, sum(board.busy_us) // 1000)
+
+    def resources(self, before: procfs.Cpu) -> Resources:
+        """:param before: what the last call gave; a process that was just reaped must not make it smaller"""
+        pids = list(self._brood.processes)
+        now = procfs.cpu(pids)
+        cpu = procfs.Cpu(*map(max, now, before))
+        return Resources(cpu, {pid: procfs.rss(pid) for pid in pids}, cgroup.allowance())
+
+    def process(self, process: Process, rss: int) -> dict[str, object]:
+        """One entry of `processes` in /scoreboard."""
+        board, record = self._board, self._board.server(process.row)
+        letters = letters_of(board, process)
+        first = process.row * board.threads
+        slots = len(letters) - letters.count(".") - letters.count("_") - letters.count("S")
+        return {
+            "slot": process.row,
+            "pid": process.pid,
+            "generation": process.generation,
+            "retiring": bool(process.retired),
+            "notAccepting": bool(record[Server.NOT_ACCEPTING]),
+            "letters": letters,
+            "requests": sum(board.accesses[first : first + board.threads]) - process.accesses,
+            "connections": record[Server.CONNECTIONS] if self._event else slots,
+            "keepAlive": record[Server.KEEPALIVE] if self._event else letters.count("K"),
+            "rss": rss,
+            "uptimeMs": int((time.monotonic() - process.started) * 1000),
+        }
+
+
+def letters_of(board: Scoreboard, process: Process) -> str:
+    """mod_status's letters of one process. One that is retiring shows G for what it still serves."""
+    letters = board.row_letters(process.row)
+    if process.retired:
+        letters = letters.translate(bytes.maketrans(_BUSY, b"G" * len(_BUSY)))
+    if not process.ready:
+        letters = letters.replace(b".", b"S", 1)
+    return letters.decode("ascii")

@@ -1,0 +1,301 @@
+"""Every option of the worker, once: the flag, the environment variable, the key of the config file, the docs.
+
+A value is looked for in this order: command line, environment (`MPM_` and the option in capitals),
+config file (TOML, keys are the long options without dashes in front), default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+PREFORK, WORKER, EVENT = "prefork", "worker", "event"
+
+
+class OptionError(Exception):
+    """An option that cannot be used. Its text names the place, the value and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the greatest number accepted, both included."""
+
+    least: float = 0
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.least:g} or more" if self.most == math.inf else f"{self.least:g} to {self.most:.0f}"
+
+
+def _whole(raw: Any, bounds: Bounds) -> int:
+    if isinstance(raw, (bool, float)):
+        raise ValueError
+    number = int(raw)
+    if not bounds.least <= number <= bounds.most:
+        raise ValueError
+    return number
+
+
+def _seconds(raw: Any, bounds: Bounds) -> float:
+    number = float(raw)
+    if isinstance(raw, bool) or not bounds.least <= number <= bounds.most or math.isinf(number):
+        raise ValueError
+    return number
+
+
+_WORDS = {
+    "on": True,
+    "true": True,
+    "yes": True,
+    "1": True,
+    "off": False,
+    "false": False,
+    "no": False,
+    "0": False,
+}
+
+
+def _switch(raw: Any, _: Bounds) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    try:
+        return _WORDS[str(raw).lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _text(raw: Any, _: Bounds) -> str:
+    if not isinstance(raw, str):
+        raise ValueError
+    return raw
+
+
+def _model(raw: Any, _: Bounds) -> str:
+    if str(raw).lower() not in (PREFORK, WORKER, EVENT):
+        raise ValueError
+    return str(raw).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table."""
+
+    name: str
+    read: Callable[[Any, Bounds], Any]
+    default: Any
+    meaning: str
+    metavar: str = "N"
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def key(self) -> str:
+        """The field of `Options`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The name in the environment."""
+        return f"MPM_{self.key.upper()}"
+
+    @property
+    def expected(self) -> str:
+        words: dict[object, str] = {
+            _whole: f"a whole number, {self.bounds}",
+            _seconds: f"seconds, {self.bounds}",
+            _switch: "on or off",
+            _model: "prefork, worker or event",
+        }
+        return words.get(self.read, f"text like {self.metavar}")
+
+    def parse(self, raw: Any, where: str) -> Any:
+        try:
+            return self.read(raw, self.bounds)
+        except (ValueError, OverflowError):
+            raise OptionError(f"{where}: expected {self.expected}, not {raw!r}") from None
+
+
+_DAY = Bounds(0, 86400)
+THREADS_MOST = 20000  # httpd's MAX_THREAD_LIMIT of worker (server/mpm/worker/worker.c)
+
+TABLE: tuple[Option, ...] = (
+    Option("app", _text, "", "The WSGI application; the same as the positional argument", "MODULE:CALLABLE"),
+    Option("bind", _text, "0.0.0.0:8080", "Where requests are served; port 0 takes a free one, fd://N a listening socket that was handed down", "HOST:PORT"),
+    Option("admin", _text, "0.0.0.0:9090", "Where scoreboard, metrics, probes and control are served", "HOST:PORT"),
+    Option("mpm", _model, EVENT, "The Multi-Processing Module", "prefork|worker|event"),
+    Option("processes", _whole, None, "Server processes (default 1; prefork 8)", bounds=Bounds(1, 2000)),
+    Option("threads", _whole, 25, "Threads of a process (ThreadsPerChild); prefork has one", bounds=Bounds(1, THREADS_MOST)),
+    Option("thread-limit", _whole, 64, "Most threads a process can ever have; sizes the shared memory", bounds=Bounds(1, THREADS_MOST)),
+    Option("listen-backlog", _whole, 511, "Connections that may wait to be accepted", bounds=Bounds(1, 65535)),
+    Option("timeout", _seconds, 60.0, "Longest wait for a client to send or to take data", "S", Bounds(0.1, 86400)),
+    Option("keep-alive", _switch, True, "Whether a connection may carry more than one request", "BOOL"),
+    Option("keep-alive-timeout", _seconds, 5.0, "How long an idle connection is kept", "S", _DAY),
+    Option("max-keep-alive-requests", _whole, 100, "Requests on one connection; 0 has no limit", bounds=Bounds(0, 1 << 31)),
+    Option("max-connections-per-child", _whole, 0, "Connections after which a process is replaced (about; with jitter); 0 never", bounds=Bounds(0, 1 << 31)),
+    Option("graceful-timeout", _seconds, 60.0, "Longest drain after TERM; 0 stands for an hour", "S", _DAY),
+    Option("drain-delay", _seconds, 0.0, "How long new connections are still awaited after TERM", "S", Bounds(0, 3600)),
+    Option("limit-request-body", _whole, 1 << 30, "Largest request body; 0 has no limit", "BYTES", Bounds(0, 1 << 50)),
+    Option("async-request-worker-factor", _seconds, 2.0, "event: connections accepted beyond the threads, per idle thread", "X", Bounds(0.1, 10000)),
+    Option("access-log", _text, "", "Where the access log goes; - is standard output", "PATH|-"),
+    Option("extended-status", _switch, False, "Show whole request lines and clients in /server-status", "BOOL"),
+    Option("control-keys", _text, "", "Folder with the control keys `current` and `previous`", "DIR"),
+    Option("pod-uid", _text, "", "The UID of the pod, part of every control signature", "UID"),
+    Option("chdir", _text, "", "Folder to change to, and to import the application from", "DIR"),
+)  # fmt: skip
+_BY_NAME = {option.name: option for option in TABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options as they hold at start. Times are seconds, sizes bytes."""
+
+    app: str
+    bind: str
+    admin: str
+    mpm: str
+    processes: int
+    threads: int
+    thread_limit: int
+    listen_backlog: int
+    timeout: float
+    keep_alive: bool
+    keep_alive_timeout: float
+    max_keep_alive_requests: int
+    max_connections_per_child: int
+    graceful_timeout: float
+    drain_delay: float
+    limit_request_body: int
+    async_request_worker_factor: float
+    access_log: str
+    extended_status: bool
+    control_keys: str
+    pod_uid: str
+    chdir: str
+    warnings: tuple[str, ...] = ()
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> OptionError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return OptionError(f"unknown {kind} {name}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _from_arguments(arguments: Sequence[str]) -> dict[str, tuple[Any, str]]:
+    """`--name value`, `--name=value` and one positional application; the last of a name wins."""
+    found: dict[str, tuple[Any, str]] = {}
+    flags = [f"--{name}" for name in (*_BY_NAME, "config", "help", "version")]
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-") or argument == "-":
+            if "app" in found:
+                raise OptionError(
+                    f"a second application {argument!r} after {found['app'][0]!r}; one is served"
+                )
+            found["app"] = (argument, "MODULE:CALLABLE")
+            continue
+        flag, equals, value = argument.partition("=")
+        if flag not in flags:
+            raise _unknown("option", flag, flags)
+        if not equals:
+            try:
+                value = next(rest)
+            except StopIteration:
+                raise OptionError(f"{flag}: its value is missing") from None
+        found[flag[2:]] = (value, flag)
+    return found
+
+
+def _from_file(path: str) -> dict[str, tuple[Any, str]]:
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"--config {path}: {error}") from None
+    for key in document:
+        if key not in _BY_NAME:
+            raise OptionError(f"--config {path}: {_unknown('key', key, list(_BY_NAME))}")
+    return {key: (value, f"--config {path}, key {key}") for key, value in document.items()}
+
+
+def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Read all sources.
+
+    :raises OptionError: the first value that cannot be used
+    """
+    given = _from_arguments(arguments)
+    config, _ = given.pop("config", (environ.get("MPM_CONFIG", ""), ""))
+    from_file = _from_file(config) if config else {}
+    values: dict[str, Any] = {}
+    for option in TABLE:
+        if option.name in given:
+            values[option.key] = option.parse(*given[option.name])
+        elif option.variable in environ:
+            values[option.key] = option.parse(environ[option.variable], option.variable)
+        elif option.name in from_file:
+            values[option.key] = option.parse(*from_file[option.name])
+        else:
+            values[option.key] = option.default
+    return _settled(values)
+
+
+def _settled(values: dict[str, Any]) -> Options:
+    """What one option means for another; corrections are httpd's and are said, never silent."""
+    warnings: list[str] = []
+    module, _, name = values["app"].partition(":")
+    if not module or not name:
+        raise OptionError(
+            f"the application is MODULE:CALLABLE, e.g. shop.wsgi:application, not {values['app']!r}"
+        )
+    if values["chdir"] and not os.path.isdir(values["chdir"]):
+        raise OptionError(f"--chdir {values['chdir']}: no such folder")
+    prefork = values["mpm"] == PREFORK
+    if values["processes"] is None:
+        values["processes"] = 8 if prefork else 1
+    if prefork:
+        values["threads"] = values["thread_limit"] = 1
+    if values["threads"] > values["thread_limit"]:
+        warnings.append(
+            f"ThreadsPerChild of {values['threads']} exceeds ThreadLimit of {values['thread_limit']} threads, "
+            f"decreasing to {values['thread_limit']}. To increase, set --thread-limit."
+        )
+        values["threads"] = values["thread_limit"]
+    return Options(**values, warnings=tuple(warnings))
+
+
+def usage() -> str:
+    """The text of `--help`, made from the table."""
+    lines = [
+        "mpm-worker [OPTIONS] MODULE:CALLABLE",
+        "",
+        "A prefork/threaded WSGI server with a scoreboard in the manner of Apache httpd.",
+        "Each option is also MPM_NAME in the environment and a key of the file given with --config FILE (TOML).",
+        "",
+    ]
+    for option in TABLE:
+        default = "" if option.default in (None, "") else f" [{_shown(option.default)}]"
+        lines.append(f"  --{option.name} {option.metavar}")
+        lines.append(f"        {option.meaning}{default}")
+    return "\n".join(
+        [*lines, "  --config FILE", "        Options from a TOML file", "  --version, --help", ""]
+    )
+
+
+def markdown() -> str:
+    """The table of the documentation."""
+    lines = ["| option | environment | default | meaning |", "| --- | --- | --- | --- |"]
+    for option in TABLE:
+        metavar = option.metavar.replace("|", "\\|")
+        default = "" if option.default in (None, "") else f"`{_shown(option.default)}`"
+        lines.append(f"| `--{option.name} {metavar}` | `{option.variable}` | {default} | {option.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

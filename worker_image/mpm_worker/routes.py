@@ -1,0 +1,239 @@
+"""What the admin port answers: pages, scoreboard, probes and control."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from mpm_worker import __version__, status
+from mpm_worker.admin import Answer
+from mpm_worker.control import BadChange, Call, Refused, number, parse_changes, parse_object, verify
+from mpm_worker.observe import letters_of
+from mpm_worker.scoreboard import LINE, TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mpm_worker.http import Request
+    from mpm_worker.supervisor import Supervisor
+
+SERVER = f"mpm-worker/{__version__} (Apache-compatible)"
+_VERSION = f"mpm-worker/{__version__} (Unix) Python/{platform.python_version()}"
+_JSON = "application/json"
+_LONGEST_QUIESCE = 3600
+
+
+class Routes:
+    """Reads and drives the supervisor on behalf of who asks."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def handle(self, request: Request, body: bytes) -> Answer:
+        path = request.path
+        if path == "/control" or path.startswith("/control/"):
+            return self._control(request, body)
+        pages: dict[str, Callable[[str], Answer]] = {
+            "/server-status": self._status,
+            "/scoreboard": self._scoreboard,
+            "/metrics": self._metrics,
+            "/healthz": lambda _: Answer(b"ok\n"),
+            "/readyz": lambda _: self._probe(self._supervisor.ready),
+            "/startupz": lambda _: self._probe(self._supervisor.brood.ever_ready),
+        }
+        page = pages.get(path)
+        if page is None:
+            return Answer(b"Not found. See /server-status, /scoreboard, /metrics.\n", 404)
+        if request.method not in ("GET", "HEAD"):
+            return Answer(b"Only GET\n", 405, headers=(("Allow", "GET, HEAD"),))
+        return page(request.query)
+
+    def _probe(self, well: bool) -> Answer:
+        return Answer(f"{self._supervisor.state}\n".encode(), 200 if well else 503)
+
+    # -- scoreboard
+
+    def _scoreboard(self, query: str) -> Answer:
+        if "watch" in query:
+            return Answer(self.next_line(""), type="application/x-ndjson", stream=True)
+        supervisor = self._supervisor
+        supervisor.refresh()
+        document = self._aggregate(0, "")
+        document["processes"] = [
+            supervisor.observer.process(process, supervisor.resources.rss.get(process.pid, 0))
+            for process in supervisor.brood.processes.values()
+        ]
+        return _json(document)
+
+    def next_line(self, edge: str) -> bytes:
+        self._supervisor.line += 1
+        return (
+            json.dumps(self._aggregate(self._supervisor.line, edge), separators=(",", ":")).encode() + b"\n"
+        )
+
+    def _aggregate(self, line: int, edge: str) -> dict[str, Any]:
+        supervisor = self._supervisor
+        load, totals, resources = supervisor.load, supervisor.observer.totals(), supervisor.resources
+        return {
+            "boot": supervisor.boot,
+            "pod": supervisor.options.pod_uid,
+            "line": line,
+            "edge": edge,
+            "state": supervisor.state,
+            "sequence": supervisor.sequence,
+            "keyVersion": supervisor.key_version,
+            "mpm": supervisor.options.mpm,
+            "generation": supervisor.brood.generation,
+            "servers": len(supervisor.brood.processes),
+            "threadsPerChild": supervisor.threads,
+            "threadsCeiling": supervisor.ceiling,
+            "threadLimit": supervisor.options.thread_limit,
+            "settings": supervisor.settings_document(),
+            "workers": {"busy": load.busy, "idle": load.idle, "total": load.total, "queue": load.queue},
+            "backlog": {
+                "depth": load.backlog.depth,
+                "limit": load.backlog.limit,
+                "overflows": load.backlog.overflows,
+            },
+            "connections": {"open": load.connections, "keepAlive": load.keep_alive},
+            "totals": {
+                "accesses": totals.accesses,
+                "bytes": totals.sent,
+                "connections": totals.connections,
+                "busyMs": totals.busy_ms,
+                "unauthorized": supervisor.unauthorized,
+            },
+            "cpu": {
+                "ms": int(resources.cpu.total * 1000),
+                "quota": resources.allowed.cpus,
+                "throttledMs": resources.allowed.throttled_ms,
+            },
+            "memory": {"rss": resources.memory, "limit": resources.allowed.memory},
+            "uptimeMs": int((time.monotonic() - supervisor.booted) * 1000),
+        }
+
+    # -- pages
+
+    def _status(self, query: str) -> Answer:
+        """As mod_status reads its query: the words count wherever they stand."""
+        headers: tuple[tuple[str, str], ...] = ()
+        if "refresh" in query:
+            wish = parse_qs(query).get("refresh", [""])[-1]
+            seconds = int(wish[:9]) if wish.isascii() and wish.isdigit() else 0
+            headers = (("Refresh", str(seconds if seconds > 0 else 10)),)
+        if "auto" in query:
+            text = status.auto(self._view()).encode("latin-1", "replace")
+            return Answer(text, type="text/plain; charset=ISO-8859-1", headers=headers)
+        table = "notable" not in query
+        text = status.page(self._view(slots=table), table=table).encode()
+        return Answer(text, type="text/html; charset=utf-8", headers=headers)
+
+    def _metrics(self, _: str) -> Answer:
+        return Answer(status.metrics(self._view()).encode(), type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _view(self, *, slots: bool = False) -> status.View:
+        supervisor = self._supervisor
+        supervisor.refresh()
+        processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
+        rows = [letters_of(supervisor.board, process) for process in processes]
+        shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
+        shown += ["." * supervisor.threads] * (supervisor.settings.processes - len(rows))
+        return status.View(
+            version=_VERSION,
+            mpm=supervisor.options.mpm,
+            name=supervisor.listeners.address,
+            built=os.stat(__file__).st_mtime,
+            now=time.time(),
+            started=supervisor.started,
+            uptime=time.monotonic() - supervisor.booted,
+            generation=supervisor.brood.generation,
+            load_average=os.getloadavg(),
+            load=supervisor.load,
+            totals=supervisor.observer.totals(),
+            resources=supervisor.resources,
+            letters="".join(shown),
+            servers=len(processes),
+            stopping=sum(bool(process.retired) for process in processes),
+            unauthorized=supervisor.unauthorized,
+            recycled=supervisor.ended,
+            slots=list(self._slots()) if slots else (),
+        )
+
+    def _slots(self) -> Iterator[status.SlotLine]:
+        board = self._supervisor.board
+        now = time.monotonic()
+        width = LINE if board.extended else TEXT
+        for process in self._supervisor.brood.processes.values():
+            for thread, letter in enumerate(letters_of(board, process)):
+                index = process.row * board.threads + thread
+                clients = bytes(board.clients[index * TEXT : (index + 1) * TEXT]) if board.extended else b""
+                yield status.SlotLine(
+                    server=f"{process.row}-{thread}",
+                    pid=process.pid,
+                    accesses=board.accesses[index],
+                    letter=letter,
+                    seconds=max(0.0, now - (board.since[index] or now)),
+                    milliseconds=board.last_ms[index],
+                    sent=board.sent[index],
+                    client=clients.rstrip(b"\0").decode("utf-8", "replace"),
+                    request=bytes(board.requests[index * width : (index + 1) * width])
+                    .rstrip(b"\0")
+                    .decode("latin-1"),
+                )
+
+    # -- control
+
+    def _control(self, request: Request, body: bytes) -> Answer:
+        supervisor = self._supervisor
+        headers = request.headers
+        call = Call(
+            request.method,
+            request.target_text,
+            headers.get("x-mpm-sequence", ""),
+            headers.get("x-mpm-signature", ""),
+            body,
+        )
+        try:
+            keys = supervisor.keys.load()
+            if not keys:
+                raise Refused(supervisor.keys.problem)
+            pod, boot, last = supervisor.options.pod_uid, supervisor.boot, supervisor.sequence
+            supervisor.sequence, supervisor.key_version = verify(call, keys, pod, boot, last)
+        except Refused as refusal:
+            supervisor.unauthorized += 1
+            return _json({"error": str(refusal)}, 401)
+        try:
+            known = self._call(call)
+        except BadChange as error:
+            return _json({"error": str(error), "field": error.name}, 400)
+        return self._changed() if known else _json({"error": f"no such call: {call.method} {call.path}"}, 404)
+
+    def _call(self, call: Call) -> bool:
+        """Do it; false when there is no such call."""
+        supervisor, document = self._supervisor, parse_object(call.body)
+        match call.method, call.path:
+            case "PUT", "/control":
+                limit = supervisor.options.thread_limit
+                supervisor.change(parse_changes(document, limit, supervisor.brood.most))
+            case "POST", "/control/quiesce":
+                seconds = document.get("ttlSeconds")
+                supervisor.quiesce(number("ttlSeconds", seconds, 0.1, _LONGEST_QUIESCE, whole=False))
+            case "POST", "/control/resume":
+                supervisor.resume()
+            case "POST", "/control/rebalance":
+                supervisor.rebalance(number("share", document.get("share"), 0, 1, whole=False))
+            case _:
+                return False
+        return True
+
+    def _changed(self) -> Answer:
+        self._supervisor.emit("Control")
+        return _json(self._aggregate(0, ""))
+
+
+def _json(document: dict[str, Any], code: int = 200) -> Answer:
+    return Answer(json.dumps(document).encode() + b"\n", code, _JSON)

@@ -1,0 +1,193 @@
+"""The scoreboard: shared memory that every slot writes for itself and the supervisor reads.
+
+Laid out in columns, one cell a slot, so that totals are sums over one run of memory and letters are read as
+they are printed. Each cell has one writer at a time and is at most eight aligned bytes, so nobody locks.
+Counters belong to the slot, not to the process in it (as access_count in httpd's scoreboard.h): they survive
+the death of a process and never go back.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from enum import IntEnum, auto
+from typing import Any
+
+DEAD, STARTING, READY, READ, WRITE, KEEPALIVE, CLOSING = b".S_RWKC"
+"""httpd's letters (mod_status.c), as bytes. G is made by the reader: a busy slot of a retiring process."""
+
+TEXT = 64
+"""Bytes kept of method and path, and of the client; the length of httpd's worker_score.request."""
+LINE = 256
+"""Bytes kept of the whole request line when the extended status is on."""
+_CELL = 8
+
+
+class Phase(IntEnum):
+    """What the whole pod does; children read it at every response."""
+
+    SERVING = 0
+    LETTING_GO = 1
+    """Serves, and answers `Connection: close` (quiescing, or between TERM and the end of the drain delay)."""
+    FINISHING = 2
+    """Accepts nothing more and ends when the last connection has."""
+
+
+class Live(IntEnum):
+    """Cells the supervisor writes for all children. Times are milliseconds, the factor thousandths."""
+
+    PHASE = 0
+    PRESSURE = auto()
+    """1 while connections wait and no slot is free."""
+    ALARM = auto()
+    """1 from the moment a child reported a change until the supervisor looked."""
+    RELEASE = auto()
+    """Number of the last rebalance call, and …"""
+    RELEASE_SHARE = auto()
+    """… the share of connections it lets go, in thousandths."""
+    THREADS = auto()
+    TIMEOUT = auto()
+    KEEP_ALIVE = auto()
+    KEEP_ALIVE_TIMEOUT = auto()
+    MAX_KEEP_ALIVE_REQUESTS = auto()
+    LIMIT_REQUEST_BODY = auto()
+    MAX_CONNECTIONS_PER_CHILD = auto()
+    ASYNC_FACTOR = auto()
+    SEATS = auto()
+    """Seats whose listener listens; they are the first ones."""
+
+
+class Server(IntEnum):
+    """Cells of one process. The supervisor writes the first group, the child the second."""
+
+    PID = 0
+    GENERATION = auto()
+    SEAT = auto()
+    RETIRING = auto()
+    HELP = auto()
+    """1 when the event MPM shall also accept from the listeners of other seats."""
+
+    CONNECTIONS = auto()
+    """Open connections of the event loop; the other models show theirs by letters."""
+    KEEPALIVE = auto()
+    QUEUED = auto()
+    READING = auto()
+    LINGERING = auto()
+    ACCEPTED = auto()
+    """Connections since boot of this row (cumulative)."""
+    NOT_ACCEPTING = auto()
+    WORN = auto()
+    """1 when MaxConnectionsPerChild was reached."""
+
+
+class Scoreboard:
+    """Memory for `rows` processes of at most `threads` threads; shared with every process forked later."""
+
+    def __init__(self, rows: int, threads: int, *, extended: bool = False) -> None:
+        self.rows, self.threads, self.extended = rows, threads, extended
+        slots = rows * threads
+        columns = {"live": len(Live) * _CELL, "servers": rows * len(Server) * _CELL}
+        columns |= dict.fromkeys(("accesses", "sent", "busy_us", "since", "last_ms"), slots * _CELL)
+        columns |= {"letters": slots, "requests": slots * (LINE if extended else TEXT)}
+        columns |= {"clients": slots * TEXT if extended else 0}
+        self.memory = mmap.mmap(-1, sum(columns.values()))
+        view, offset = memoryview(self.memory), 0
+        self._at: dict[str, int] = {}
+        parts: dict[str, memoryview] = {}
+        for name, size in columns.items():
+            self._at[name] = offset
+            parts[name] = view[offset : offset + size]
+            offset += size
+        self.live: memoryview[int] = parts["live"].cast("q")
+        self.servers: memoryview[int] = parts["servers"].cast("q")
+        self.accesses: memoryview[int] = parts["accesses"].cast("q")
+        self.sent: memoryview[int] = parts["sent"].cast("q")
+        self.busy_us: memoryview[int] = parts["busy_us"].cast("q")
+        self.since: memoryview[Any] = parts["since"].cast("d")
+        self.last_ms: memoryview[Any] = parts["last_ms"].cast("d")
+        self.letters: memoryview[int] = parts["letters"]
+        self.requests: memoryview[int] = parts["requests"]
+        self.clients: memoryview[int] = parts["clients"]
+        self.letters[:] = bytes([DEAD]) * slots
+
+    def server(self, row: int) -> Record:
+        width = len(Server)
+        return Record(self.servers[row * width : (row + 1) * width])
+
+    def row_letters(self, row: int) -> bytes:
+        return bytes(self.letters[row * self.threads : (row + 1) * self.threads])
+
+    def clear_letters(self, row: int) -> None:
+        """Of a process that has ended."""
+        self.letters[row * self.threads : (row + 1) * self.threads] = bytes([DEAD]) * self.threads
+
+    def any_ready(self) -> bool:
+        """Whether some slot of some process is idle."""
+        start = self._at["letters"]
+        return self.memory.find(b"_", start, start + self.rows * self.threads) >= 0
+
+    def slot(self, row: int, thread: int) -> Slot:
+        return Slot(self, row * self.threads + thread)
+
+
+class Record:
+    """The cells of one process."""
+
+    __slots__ = ("cells",)
+
+    def __init__(self, cells: memoryview[int]) -> None:
+        self.cells = cells
+
+    def __getitem__(self, cell: Server) -> int:
+        return self.cells[cell]
+
+    def __setitem__(self, cell: Server, value: int) -> None:
+        self.cells[cell] = value
+
+    def add(self, cell: Server, value: int) -> None:
+        self.cells[cell] += value
+
+
+class Slot:
+    """One thread's own line of the scoreboard. Only that thread writes it."""
+
+    __slots__ = ("_board", "_index", "_width", "mark")
+
+    def __init__(self, board: Scoreboard, index: int) -> None:
+        self._board, self._index = board, index
+        self._width = LINE if board.extended else TEXT
+        self.mark = time.monotonic()
+
+    def state(self, letter: int) -> None:
+        self._board.letters[self._index] = letter
+
+    def begin(self, letter: int) -> None:
+        """The slot is held from now on: by a connection (prefork, worker) or by a request (event)."""
+        self.mark = self._board.since[self._index] = time.monotonic()
+        self._board.letters[self._index] = letter
+
+    def request(self, text: bytes, client: str = "") -> None:
+        """What is shown of the current request: method and path, or the line and the client when extended."""
+        board, index, width = self._board, self._index, self._width
+        board.requests[index * width : index * width + width] = text[:width].ljust(width, b"\0")
+        if board.extended:
+            board.clients[index * TEXT : index * TEXT + TEXT] = client.encode()[:TEXT].ljust(TEXT, b"\0")
+        board.letters[index] = WRITE
+
+    def done(self, sent: int) -> None:
+        """One request is complete. The time since `begin`, or since the last `done`, counts as busy."""
+        board, index = self._board, self._index
+        now = time.monotonic()
+        board.last_ms[index] = (now - self.mark) * 1e3
+        board.busy_us[index] += int((now - self.mark) * 1e6)
+        board.accesses[index] += 1
+        board.sent[index] += sent
+        self.mark = now
+
+    def release(self, letter: int = READY) -> None:
+        """The slot is free (or dead); what it was held for beyond the last request counts too."""
+        board, index = self._board, self._index
+        board.letters[index] = letter
+        now = time.monotonic()
+        board.busy_us[index] += int((now - self.mark) * 1e6)
+        self.mark = board.since[index] = now

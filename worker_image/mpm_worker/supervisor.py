@@ -1,0 +1,399 @@
+"""The supervisor: one thread, one loop. It owns the listeners, the servers, the scoreboard and the admin port.
+
+It never serves a request and never starts a thread: the process that forks has exactly one.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from mpm_worker.admin import Admin
+from mpm_worker.brood import Brood, NoChild, wake
+from mpm_worker.burst import Burst
+from mpm_worker.child import READY
+from mpm_worker.control import Keys, Settings
+from mpm_worker.listeners import open_listeners
+from mpm_worker.observe import Load, Observer
+from mpm_worker.options import EVENT
+from mpm_worker.procfs import Cpu
+from mpm_worker.routes import SERVER, Routes
+from mpm_worker.scoreboard import Live, Phase, Scoreboard
+
+if TYPE_CHECKING:
+    from mpm_worker.brood import Process
+    from mpm_worker.options import Options
+
+EXIT_DRAINED, EXIT_OPTIONS, EXIT_NO_CHILD = 0, 2, 3
+
+_TICK = 1.0
+_BUSY_TICK = 0.05
+"""Seconds between two looks while no slot is idle, or while the end is near."""
+_EDGE_GAP = 0.01
+"""Least time between two looks that children asked for."""
+_SAME_EDGE_GAP = 0.25
+"""A pod on the verge of saturation flaps; its watchers hear of the same edge no more often than this."""
+_SETTLE = 0.2
+"""The backlog must stay empty for so long: handshakes that had begun when the door was shut are done by then."""
+
+
+class Supervisor:
+    """The life of one pod, from the first fork to the last request."""
+
+    def __init__(self, options: Options) -> None:
+        """Opens the addresses.
+
+        :raises ListenError: one cannot be had
+        """
+        self.options = options
+        self.boot = os.urandom(8).hex()
+        self.started, self.booted = time.time(), time.monotonic()
+        rows = max(32, 4 * options.processes)
+        event = options.mpm == EVENT
+        self.listeners = open_listeners(
+            options.bind, "--bind", seats=rows // 2 if event else 1, backlog=options.listen_backlog
+        )
+        admin_listeners = open_listeners(options.admin, "--admin", seats=1, backlog=128)
+        self.admin_address = admin_listeners.address
+        self.board = Scoreboard(rows, options.thread_limit, extended=options.extended_status)
+        self.keys = Keys(options.control_keys)
+        self.settings = Settings(
+            threadsPerChild=options.threads,
+            processes=options.processes,
+            timeoutSeconds=options.timeout,
+            keepAlive=options.keep_alive,
+            keepAliveTimeoutSeconds=options.keep_alive_timeout,
+            maxKeepAliveRequests=options.max_keep_alive_requests,
+            limitRequestBodyBytes=options.limit_request_body,
+            maxConnectionsPerChild=options.max_connections_per_child,
+            gracefulShutdownTimeoutSeconds=options.graceful_timeout,
+            asyncRequestWorkerFactor=options.async_request_worker_factor,
+        )
+        self.threads = self.ceiling = options.threads
+        self.sequence = self.key_version = self.unauthorized = self.line = self.ended = 0
+        self.ever_ready = False
+        self.selector = selectors.DefaultSelector()
+        self.brood = Brood(options, self.board, self.listeners, self._adopt, self._cut_cord)
+        self.observer = Observer(self.board, self.listeners, self.brood, event)
+        self.admin = Admin(admin_listeners, self.selector, Routes(self).handle, SERVER)
+        self.load: Load = self.observer.load(accepting=False)
+        self.resources = self.observer.resources(Cpu())
+        self._burst = Burst()
+        self._quiesced_at = self._quiesced_until = 0.0
+        self._drained = False
+        self._stopping_at = self._accept_until = self._kill_at = 0.0
+        self._empty_since = 0.0
+        self._shut = False
+        self._edges: dict[str, float] = {}
+        self._due = self._tick_due = 0.0
+        self._bell, self._bell_in = socket.socketpair()
+        self._signals = {
+            signal.SIGTERM: self.stop,
+            signal.SIGWINCH: self.stop,
+            signal.SIGINT: self._stop_now,
+            signal.SIGHUP: self.brood.restart,
+            signal.SIGUSR1: self.brood.restart,
+            signal.SIGTTIN: lambda: self.change(
+                {"processes": min(self.settings.processes + 1, self.brood.most)}
+            ),
+            signal.SIGTTOU: lambda: self.change({"processes": max(self.settings.processes - 1, 1)}),
+            signal.SIGCHLD: lambda: None,
+        }
+        self._fast = False
+
+    # -- the loop
+
+    def run(self) -> int:
+        """Serve until told to end; the exit code."""
+        self._catch_signals()
+        self._write_settings()
+        try:
+            while not (self._stopping_at and not self.brood.processes):
+                now = time.monotonic()
+                if now >= self._due:
+                    self._look(now)
+                for key, mask in self.selector.select(max(0.0, self._due - time.monotonic())):
+                    key.data(mask)
+        except NoChild as error:
+            say(str(error))
+            return EXIT_NO_CHILD
+        finally:
+            for process in self.brood.processes.values():
+                os.kill(process.pid, signal.SIGKILL)
+            self.admin.close()
+        return EXIT_DRAINED
+
+    def announce(self) -> None:
+        say(f"listening on http://{self.listeners.address}, admin on http://{self.admin_address}", colon="")
+
+    def _look(self, now: float) -> None:
+        """Everything the supervisor does of its own accord, at each tick and each edge."""
+        self.board.live[Live.ALARM] = 0
+        for _process in self.brood.reap(now):
+            self.ended += 1
+        if self._quiesced_until and now >= self._quiesced_until and not self._stopping_at:
+            say("the quiesce has lapsed, serving again")
+            self.resume()
+        if self._stopping_at:
+            self._drain(now)
+        self.brood.graceful_seconds = self.settings.gracefulShutdownTimeoutSeconds
+        self.brood.maintain(now)
+        before, self.load = self.load, self.observer.load(accepting=self.accepting)
+        tick = now >= self._tick_due
+        if tick or (self.saturated and self.ceiling > self.settings.threadsPerChild):
+            self.resources = self.observer.resources(self.resources.cpu)
+        self._stretch(now)
+        self.board.live[Live.PRESSURE] = self.saturated and self.load.queue > 0
+        self._find_edges(before, now)
+        if tick:
+            self._tick_due = now + _TICK
+            self.admin.sweep()
+            self.emit("")
+        hurry = self.saturated or not self.accepting
+        self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
+
+    def refresh(self) -> None:
+        """For one who asks now and not at the next tick."""
+        before, self.load = self.load, self.observer.load(accepting=self.accepting)
+        self._find_edges(before, time.monotonic())
+
+    def soon(self) -> None:
+        """Look again within milliseconds."""
+        self._due = min(self._due, time.monotonic() + _EDGE_GAP)
+
+    @property
+    def saturated(self) -> bool:
+        return self.load.idle == 0 and self.load.busy > 0
+
+    def _stretch(self, now: float) -> None:
+        threads = self._burst.threads(
+            self.load,
+            now,
+            self.resources.cpu.total,
+            self.resources.allowed.cpus,
+            self.threads,
+            self.settings.threadsPerChild,
+            self.ceiling,
+            max(1, len(self.brood.staying())),
+        )
+        if threads != self.threads:
+            self.threads = threads
+            self._write_settings()
+
+    def _find_edges(self, before: Load, now: float) -> None:
+        if self.load.idle == 0 and before.idle > 0 and self.accepting:
+            self.edge("Saturated", now)
+        if self.load.queue > 0 and before.queue == 0:
+            self.edge("Queued", now)
+        empty = not (self.load.connections or self.load.busy or self.load.queue)
+        drained = bool(self._quiesced_at) and empty
+        if drained and not self._drained:
+            self._drained = True
+            self.edge("Drained", now)
+        self._drained = drained
+        if self.brood.ever_ready and not self.ever_ready:
+            self.ever_ready = True
+            self.edge("Ready", now)
+
+    def edge(self, name: str, now: float) -> None:
+        """Tell the watchers at once."""
+        if now - self._edges.get(name, 0.0) >= _SAME_EDGE_GAP:
+            self._edges[name] = now
+            self.emit(name)
+
+    def emit(self, edge: str) -> None:
+        if self.admin.watched:
+            self.admin.publish(Routes(self).next_line(edge))
+
+    # -- state
+
+    @property
+    def state(self) -> str:
+        if self._stopping_at:
+            return "Stopping"
+        if not self.brood.ready():
+            return "Starting"
+        if self._quiesced_at:
+            return "Drained" if self._drained else "Quiescing"
+        return "Serving"
+
+    @property
+    def accepting(self) -> bool:
+        """Whether idle slots are spare ones."""
+        return not self._quiesced_at and not self._stopping_at
+
+    @property
+    def ready(self) -> bool:
+        """What /readyz says: also while stopping, until the drain delay has passed (the endpoints need it)."""
+        if self._stopping_at:
+            return time.monotonic() < self._accept_until and not self._quiesced_at and self.brood.ready()
+        return self.state == "Serving"
+
+    def _set_phase(self) -> None:
+        letting_go = self._quiesced_at or self._stopping_at
+        self.board.live[Live.PHASE] = Phase.LETTING_GO if letting_go else Phase.SERVING
+        self.brood.wake_all()
+        self.soon()
+
+    def quiesce(self, seconds: float) -> None:
+        """Leave readiness and let go of every connection that has a response to say it in; for so long."""
+        now = time.monotonic()
+        first, self._quiesced_at = not self._quiesced_at, self._quiesced_at or now
+        self._quiesced_until = now + seconds
+        if first:
+            self._set_phase()
+            self.load = self.observer.load(accepting=False)
+            self.edge("Quiesced", now)
+
+    def resume(self) -> None:
+        self._quiesced_at = self._quiesced_until = 0.0
+        self._drained = False
+        if not self._stopping_at:
+            self._set_phase()
+            self.load = self.observer.load(accepting=True)
+
+    def rebalance(self, share: float) -> None:
+        self.board.live[Live.RELEASE_SHARE] = round(share * 1000)
+        self.board.live[Live.RELEASE] += 1
+        self.brood.wake_all()
+
+    def change(self, changes: dict[str, Any]) -> bool:
+        """Apply what control asked for; whether anything is different now."""
+        changes = dict(changes)
+        old = (self.settings, self.ceiling)
+        self.ceiling = changes.pop("threadsCeiling", self.ceiling)
+        self.settings = replace(self.settings, **changes)
+        if "threadsPerChild" in changes:
+            self.threads = self.settings.threadsPerChild
+        self.ceiling = max(self.ceiling, self.settings.threadsPerChild)
+        self._write_settings()
+        return old != (self.settings, self.ceiling)
+
+    def _write_settings(self) -> None:
+        settings, live = self.settings, self.board.live
+        live[Live.THREADS] = self.threads
+        live[Live.TIMEOUT] = round(settings.timeoutSeconds * 1000)
+        live[Live.KEEP_ALIVE] = settings.keepAlive
+        live[Live.KEEP_ALIVE_TIMEOUT] = round(settings.keepAliveTimeoutSeconds * 1000)
+        live[Live.MAX_KEEP_ALIVE_REQUESTS] = settings.maxKeepAliveRequests
+        live[Live.LIMIT_REQUEST_BODY] = settings.limitRequestBodyBytes
+        live[Live.MAX_CONNECTIONS_PER_CHILD] = settings.maxConnectionsPerChild
+        live[Live.ASYNC_FACTOR] = round(settings.asyncRequestWorkerFactor * 1000)
+        self.brood.wanted = settings.processes
+        self.brood.wake_all()
+        self.soon()
+
+    def settings_document(self) -> dict[str, Any]:
+        return asdict(self.settings)
+
+    # -- the end
+
+    def stop(self) -> None:
+        """Drain and end: accept during the delay, empty the backlog, finish, exit."""
+        if self._stopping_at:
+            return
+        now = time.monotonic()
+        self._stopping_at = now
+        self._accept_until = max(now, (self._quiesced_at or now) + self.options.drain_delay)
+        self._kill_at = self._accept_until + (self.settings.gracefulShutdownTimeoutSeconds or 3600)
+        self._set_phase()
+        self.emit("")
+
+    def _stop_now(self) -> None:
+        self._fast = True
+        self._stopping_at = self._stopping_at or time.monotonic()
+        self._finish()
+        self._kill_all()
+
+    def _drain(self, now: float) -> None:
+        if now >= self._kill_at and self.brood.processes and not self._fast:
+            say("the graceful timeout has passed, what is left is cut")
+            self._finish()
+            self._kill_all()
+            self._fast = True
+        if self.brood.ending or now < self._accept_until:
+            return
+        if not self._shut:
+            self.listeners.shut_the_door()
+            self._shut = True
+            self._empty_since = now
+        # A backlog that others share is theirs to empty.
+        if not self.listeners.shared and self.listeners.backlog().depth:
+            self._empty_since = now
+        if self.listeners.shared or now - self._empty_since >= _SETTLE:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.brood.ending = True
+        self.board.live[Live.PHASE] = Phase.FINISHING
+        for process in self.brood.processes.values():
+            if not process.ready:
+                os.kill(process.pid, signal.SIGKILL)
+        self.brood.wake_all()
+
+    def _kill_all(self) -> None:
+        for process in self.brood.processes.values():
+            os.kill(process.pid, signal.SIGKILL)
+
+    # -- descriptors
+
+    def _catch_signals(self) -> None:
+        self._bell.setblocking(False)
+        self._bell_in.setblocking(False)
+        for number in self._signals:
+            signal.signal(number, _ignore)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._bell_in.fileno(), warn_on_full_buffer=False)
+        self.selector.register(self._bell, selectors.EVENT_READ, self._signalled)
+
+    def _signalled(self, _: int) -> None:
+        for number in self._bell.recv(4096):
+            action = self._signals.get(signal.Signals(number))
+            if action is not None:
+                action()
+        self._due = 0.0
+
+    def _adopt(self, process: Process) -> None:
+        def hear(_: int) -> None:
+            self._hear(process)
+
+        self.selector.register(process.channel, selectors.EVENT_READ, hear)
+
+    def _hear(self, process: Process) -> None:
+        try:
+            message = process.channel.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            # It is about to end; SIGCHLD tells when. Its channel would be readable for ever.
+            self.selector.unregister(process.channel)
+            return
+        if READY in message:
+            self.brood.became_ready(process)
+            wake(process)
+            self._due = 0.0
+        self.soon()
+
+    def _cut_cord(self) -> None:
+        """In a new child: nothing of the supervisor's may stay open in it."""
+        self.selector.close()
+        self.admin.close()
+        self._bell.close()
+        self._bell_in.close()
+
+
+def _ignore(number: int, frame: object) -> None:
+    """The wake-up descriptor tells the loop; a handler must only exist."""
+
+
+def say(message: str, colon: str = ":") -> None:
+    """A plain line for the person who runs this."""
+    print(f"mpm-worker{colon} {message}", file=sys.stderr, flush=True)
