@@ -1,20 +1,23 @@
-"""A small world for the planner: pods that start, serve, drain and die in virtual time, and lossy controls."""
+"""A small world for the planner: pods start, serve, drain and end in virtual time; controls get lost."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+
 from mpm_operator.core.directives import Effective, normalise
 from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.plan import VICTIM_COST, Control, Plan
 from mpm_operator.core.planner import plan
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
 from mpm_operator.core.spec import WebServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def effective_of(mpm: dict[str, Any] | None = None, **scaling: int) -> Effective:
@@ -193,8 +196,8 @@ class World:
                     e.threads_per_child,
                     e.processes_per_pod,
                     e.thread_limit,
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
         order = {PodPhase.STARTING: 0, PodPhase.FAILED: 1, PodPhase.UNREADY: 1, PodPhase.READY: 2}
         living.sort(key=lambda pod: (order[pod.phase], pod.cost, -pod.created_at))
         for pod in living[: max(0, len(living) - replicas)]:
@@ -275,12 +278,12 @@ class World:
         self._call(pod, put)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def effective() -> Callable[..., Effective]:
     return effective_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def world() -> Callable[..., World]:
     """Make a world from the directives and the model's own parameters."""
 

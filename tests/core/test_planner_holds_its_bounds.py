@@ -1,0 +1,197 @@
+"""Any snapshot gives a plan, and no bound is broken in the closed loop, whatever gets lost or comes late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpm_operator.core.memory import fresh
+from mpm_operator.core.plan import VICTIM_COST
+from mpm_operator.core.planner import plan
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mpm_operator.core.directives import Effective
+
+COUNT = st.integers(0, 300)
+TIME = st.floats(0, 2000, allow_nan=False)
+
+REPORTS = st.builds(
+    Report,
+    at=TIME,
+    boot=st.sampled_from(["a", "b"]),
+    state=st.sampled_from(PodState),
+    servers=st.integers(0, 20),
+    threads_per_child=COUNT,
+    threads_ceiling=COUNT,
+    busy=COUNT,
+    idle=COUNT,
+    total=COUNT,
+    queue=COUNT,
+    backlog_limit=COUNT,
+    overflows=COUNT,
+    connections=COUNT,
+    keep_alive=COUNT,
+    accesses=st.integers(0, 10**9),
+    busy_ms=st.integers(0, 10**12),
+    cpu_ms=COUNT,
+    cpu_quota=st.floats(0, 64),
+    throttled_ms=COUNT,
+    rss=COUNT,
+    memory_limit=COUNT,
+    settings=st.dictionaries(
+        st.sampled_from(["threadsPerChild", "processes", "keepAlive", "timeoutSeconds"]), st.integers(0, 100)
+    ),
+    sequence=COUNT,
+)
+PODS = st.builds(
+    Pod,
+    name=st.sampled_from([f"shop-{n}" for n in range(12)]),
+    phase=st.sampled_from(PodPhase),
+    created_at=TIME,
+    ready_at=st.none() | TIME,
+    report=st.none() | REPORTS,
+    current=st.booleans(),
+    in_endpoints=st.booleans(),
+    zone=st.sampled_from(["", "a", "b"]),
+    deletion_cost=st.sampled_from([0, VICTIM_COST, 7]),
+    deletion_cost_at=st.none() | TIME,
+    trouble=st.sampled_from(["", "CrashLoopBackOff"]),
+)
+MPMS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["Prefork", "Worker", "Event"])},
+    optional={
+        "threadsPerChild": st.integers(1, 64),
+        "threadLimit": st.integers(1, 128),
+        "minSpareThreads": st.integers(1, 100),
+        "maxSpareThreads": st.integers(1, 300),
+        "minSpareServers": st.integers(1, 100),
+        "maxRequestWorkers": st.integers(1, 1000),
+        "serverLimit": st.integers(1, 100),
+        "processesPerPod": st.integers(1, 8),
+        "startServers": st.integers(1, 20),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_snapshot_gives_a_plan_and_the_same_one_twice(
+    data: st.DataObject, effective: Callable[..., Effective]
+) -> None:
+    directives = effective(
+        data.draw(MPMS), minReplicas=data.draw(st.integers(1, 5)), scaleDownStabilizationSeconds=0
+    )
+    memory = fresh(0.0)
+    now = 1000.0
+    for _ in range(4):
+        snapshot = Snapshot(
+            effective=directives,
+            pods=tuple(data.draw(st.lists(PODS, max_size=8, unique_by=lambda pod: pod.name))),
+            replicas=data.draw(st.none() | st.integers(0, 12)),
+            memory=memory,
+            desired_before=data.draw(st.none() | st.integers(0, 12)),
+            manual_replicas=data.draw(st.none() | st.integers(0, 12)),
+            rolling=data.draw(st.booleans()),
+            surge=data.draw(st.integers(0, 3)),
+            paused=data.draw(st.booleans()),
+            foreign_scaler=data.draw(st.sampled_from(["", "HorizontalPodAutoscaler/shop"])),
+            pooled=data.draw(st.booleans()),
+        )
+        first = plan(snapshot, now)
+        assert first == plan(snapshot, now)
+        assert first.replicas >= 0
+        assert first.desired >= 0
+        assert first.due > now
+        assert not set(first.quiesce) & set(first.resume)
+        assert set(first.victims) <= set(first.quiesce)
+        assert first.decision.reason
+        assert first.decision.message
+        assert first.memory is not None
+        memory = first.memory
+        now += data.draw(st.floats(0, 30))
+
+
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_no_bound_is_broken_in_the_closed_loop(data: st.DataObject, world: Callable[..., Any]) -> None:
+    scaling = {
+        "minReplicas": data.draw(st.integers(1, 4)),
+        "scaleDownStabilizationSeconds": data.draw(st.sampled_from([0, 10])),
+    }
+    w = world(
+        data.draw(MPMS),
+        scaling,
+        startup=data.draw(st.floats(0, 10)),
+        service=data.draw(st.sampled_from([0.05, 1.0])),
+        lost=data.draw(st.sampled_from([0.0, 0.3])),
+        delay=data.draw(st.sampled_from([0.0, 3.0])),
+        seed=data.draw(st.integers(0, 1000)),
+    )
+    e = w.effective
+    most_load = 1.5 * e.max_request_workers
+    for _ in range(6):
+        w.load = data.draw(st.floats(0, most_load))
+        for pod in w.pods:
+            pod.silent = data.draw(st.integers(0, 9)) == 0
+        for _ in range(data.draw(st.integers(1, 12))):
+            decided = w.step(data.draw(st.sampled_from([0.1, 1.0, 1.7])))
+            assert w.most_slots <= e.max_request_workers
+            assert len(w.pods) * e.processes_per_pod <= e.server_limit
+            assert decided.replicas >= e.min_replicas
+            assert len(w.living) <= e.max_pods or w.replicas <= e.max_pods
+    assert w.cut == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_constant_load_settles_and_then_nothing_is_written(
+    data: st.DataObject, world: Callable[..., Any]
+) -> None:
+    w = world(
+        data.draw(MPMS),
+        {"scaleDownStabilizationSeconds": data.draw(st.sampled_from([0, 10]))},
+        startup=data.draw(st.floats(0, 5)),
+    )
+    e = w.effective
+    w.load = data.draw(st.floats(0, 0.6)) * e.max_request_workers
+    w.run(40 + 8.0 * e.max_pods)
+    writes, controls, shown = w.writes, w.controls, len(w.accepting)
+    w.run(60)
+    assert (w.writes, w.controls, len(w.accepting)) == (writes, controls, shown)
+    assert len(w.living) == w.last.replicas == w.last.desired
+    if e.band is not None and e.min_replicas < shown < e.max_pods:
+        idle = shown * e.slots_per_pod - round(w.load)
+        assert e.band.min_spare <= idle <= e.band.max_spare
+
+
+@settings(max_examples=40, deadline=None)
+@given(startup=st.floats(1, 30), load=st.floats(20, 300), percent=st.sampled_from([1, 5, 20]))
+def test_pods_that_start_are_not_asked_for_again(
+    world: Callable[..., Any], startup: float, load: float, percent: int
+) -> None:
+    w = world(
+        {"maxRequestWorkers": 4000, "threadsPerChild": 25, "threadLimit": 25},
+        {"waitProbabilityPercent": percent, "scaleDownStabilizationSeconds": 600},
+        startup=startup,
+    )
+    w.load = 2
+    w.run(120)
+    w.load = load
+    w.run(10 * startup + 120)
+    settled = w.last.desired
+    assert max(p.desired for _, p in w.plans) <= max(settled, 3) + 1
+
+
+def test_a_plan_of_another_moment_changes_nothing_by_itself(world: Callable[..., Any]) -> None:
+    w = world({"minSpareThreads": 10, "maxSpareThreads": 60, "threadsPerChild": 10})
+    w.load = 25
+    w.run(30)
+    again = plan(replace(w.snapshot()), w.now)
+    later = plan(replace(w.snapshot(), memory=again.memory), w.now)
+    assert (again.desired, again.replicas) == (later.desired, later.replicas)
