@@ -61,7 +61,7 @@ class HeadLines:
         room = self._limits.header_bytes - (self._at - self._fields_at)
         if bad := _NOT_IN_FIELD(line, 0, max(room, 0)):
             raise _illegal(bad[0], "a field line")
-        if len(line) > room:
+        if line and len(line) > room:
             raise ProtocolError(431, f"the fields are longer than {self._limits.header_bytes} bytes")
         if not whole or not line:
             return

@@ -48,6 +48,8 @@ def _parse_uncommon(line: str) -> RequestLine:
     path, query, authority = _parse_target(method, target)
     if _BAD_ESCAPE(path):
         raise ProtocolError(400, "'%' in the path without two hexadecimal digits (RFC 3986, 2.1)")
+    if "%00" in path:
+        raise ProtocolError(400, "%00 in the path: no name of anything holds a NUL (RFC 3986, 7.3)")
     return method, target, unquote_to_bytes(path).decode("latin-1"), query, version[7], authority
 
 

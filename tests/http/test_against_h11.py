@@ -1,0 +1,139 @@
+"""What h11, an independent reader, makes of the same bytes: each difference has its reason here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import h11
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+Event = tuple[Any, ...]
+
+# Where this server refuses what h11 takes: words of our rule, and why we are the stricter one.
+STRICTER = {
+    "Host is not": "h11 does not look into Host",
+    "authority of the target": "h11 does not look into the target",
+    "must begin with '/'": "h11 does not look into the target",
+    "OPTIONS only": "h11 does not look into the target",
+    "http or https": "h11 does not look into the target",
+    "fragment": "h11 does not look into the target",
+    "two hexadecimal digits": "h11 does not look into the target",
+    "%00": "h11 does not look into the target",
+    "case-sensitive": "h11 passes any token; a method in small letters is a mistake or a probe",
+    "CONNECT": "h11 serves proxies too",
+    "is not served here": "h11 leaves the version to its user, who must answer 505",
+    "without Host": "h11 asks for Host in 1.1 only, not in a higher minor version, which is served as 1.1",
+    "line feed without carriage return": "h11 takes LF for CRLF (RFC 9112, 2.2: MAY)",
+    "folding": "h11 unfolds (RFC 9112, 5.2 lets a server reject)",
+    "100-continue": "h11 leaves Expect to its user",
+    "more than one Content-Type": "h11 leaves it to its user",
+    "more than one Content-Length": "h11 takes equal ones (RFC 9110, 8.6: MAY)",
+    "row of digits": "h11 takes a list of equal lengths (RFC 9110, 8.6: MAY)",
+    "together with Transfer-Encoding": "h11 lets Transfer-Encoding win (RFC 9112, 6.1: MAY)",
+    "in an HTTP/1.0 request": "RFC 9112, 6.1: its framing is faulty",
+    "more than 16 digits": "h11 has a limit of 20",
+    "chunk-size line breaks": "h11 does not look into extensions, and takes white space after the size",
+    "byte 0x": "h11 takes control bytes other than NUL, CR and LF in values, and LF in chunk lines",
+    "a trailer line is not": "h11 unfolds trailers",
+}
+# Where h11 refuses what this server takes.
+LAXER = {
+    re.compile(rb"^\r\n"): "RFC 9112, 2.2: an empty line before a request line is ignored",
+    re.compile(
+        rb"\r\n[0-9A-Fa-f]+[ \t]+;"
+    ): "RFC 9112, 7.1.1: white space before an extension is read and dropped",
+}
+
+
+def read_by_h11(stream: bytes) -> list[Event]:
+    """Requests as (method, target, version, fields, body), ended by ("error",) where h11 refuses."""
+    connection = h11.Connection(h11.SERVER)
+    found: list[Event] = []
+    for data in (stream, b""):
+        try:
+            connection.receive_data(data)
+            while True:
+                event = connection.next_event()
+                if isinstance(event, h11.Request):
+                    head, body = event, b""
+                elif isinstance(event, h11.Data):
+                    body += bytes(event.data)
+                elif isinstance(event, h11.EndOfMessage):
+                    found.append((head.method, head.target, head.http_version, tuple(head.headers), body))
+                    connection.send(h11.Response(status_code=404, headers=[("content-length", "0")]))
+                    connection.send(h11.EndOfMessage())
+                    if (connection.our_state, connection.their_state) != (h11.DONE, h11.DONE):
+                        return found
+                    connection.start_next_cycle()
+                else:
+                    break
+        except h11.RemoteProtocolError:
+            return [*found, ("error",)]
+    return found
+
+
+def joined(fields: Any) -> tuple[tuple[str, str], ...]:
+    """h11's fields as an environ has them."""
+    cgi: dict[str, str] = {}
+    for name, value in fields:
+        key = name.decode().upper().replace("-", "_")
+        if b"_" in name or key == "PROXY":
+            continue
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        separator = "; " if key == "HTTP_COOKIE" else ","
+        text = value.decode("latin-1")
+        cgi[key] = f"{cgi[key]}{separator}{text}" if key in cgi else text
+    return tuple(sorted(cgi.items()))
+
+
+def disagreement(stream: bytes, ours: list[Event]) -> str | None:
+    """What differs without a listed reason."""
+    theirs = read_by_h11(stream)
+    if ours and ours[-1][0] == "error":
+        rule = ours[-1][3]
+        if theirs[-1:] == [("error",)] or any(words in rule for words in STRICTER):
+            return None
+        return f"we refuse ({rule}), h11 takes {theirs}"
+    if theirs[-1:] == [("error",)]:
+        return None if any(pattern.search(stream) for pattern in LAXER) else f"h11 refuses, we take {ours}"
+    for mine, other in zip(ours, theirs, strict=True):
+        _, method, target, _, _, (_, minor), _, _, fields, body = mine
+        if target.lower().startswith(b"http"):
+            continue  # the authority of the target replaces Host: RFC 9112, 3.2.2
+        # h11 writes the only coding it knows in small letters.
+        fields = tuple(
+            (name, value.lower() if name == "HTTP_TRANSFER_ENCODING" else value) for name, value in fields
+        )
+        as_ours = (other[0].decode(), other[1], min(int(other[2][2:]), 1), joined(other[3]), other[4])
+        if (method, target, minor, fields, body) != as_ours:
+            return f"read as {mine}, by h11 as {as_ours}"
+    return None
+
+
+def test_every_difference_to_h11_over_the_corpora_has_a_reason(all_streams: list[bytes], events: Any) -> None:
+    found = {stream: disagreement(stream, events([stream])) for stream in all_streams}
+    assert {stream: what for stream, what in found.items() if what is not None} == {}
+
+
+@settings(max_examples=800, deadline=None)
+@given(data=st.data())
+def test_every_difference_to_h11_over_mutations_has_a_reason(
+    data: st.DataObject, all_streams: list[bytes], events: Any
+) -> None:
+    stream = bytearray(data.draw(st.sampled_from(all_streams)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(stream)))
+        removed = data.draw(st.integers(0, 2))
+        stream[place : place + removed] = data.draw(st.binary(max_size=2))
+    assert disagreement(bytes(stream), events([bytes(stream)])) is None
+
+
+@pytest.mark.parametrize("words", STRICTER)
+def test_every_listed_difference_exists(words: str, all_streams: list[bytes], events: Any) -> None:
+    refused = [
+        stream for stream in all_streams if any(words in str(event) for event in events([stream])[-1:])
+    ]
+    assert any(read_by_h11(stream)[-1:] != [("error",)] for stream in refused)
