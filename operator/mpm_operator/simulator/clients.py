@@ -1,4 +1,4 @@
-"""Clients that keep their connections: a connection stays with its pod, whatever the balancer would do now."""
+"""Clients that keep their connections: a connection stays with its pod, whatever the balancer would do."""
 
 from __future__ import annotations
 
