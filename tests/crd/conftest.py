@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from testcluster import definition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-CRD = Path(__file__).parents[2] / "crds" / "mpm-operator.io_webservers.yaml"
-NAME = "webservers.mpm-operator.io"
+    from testcluster.cluster import Cluster
 
 
-@pytest.fixture(scope="session")
-def defined(cluster: Any) -> Any:
-    """The cluster, with the present definition served. It stays: other tests may hold objects of it."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{NAME}")
-    deadline = time.monotonic() + 30
-    while NAME not in cluster.kubectl("api-resources", "--api-group=mpm-operator.io", "--output=name"):
-        assert time.monotonic() < deadline, "the API server does not serve WebServers"
-        time.sleep(0.2)
-    return cluster
+@pytest.fixture(scope="module")
+def defined(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, with the present definition served."""
+    with definition.defined(cluster) as served:
+        yield served
 
 
 @pytest.fixture
-def create(defined: Any) -> Callable[[str], str]:
+def create(defined: Cluster) -> Callable[[str], str]:
     """`kubectl create` of YAML text; nothing is kept."""
 
     def create(document: str) -> str:
-        return str(defined.kubectl("create", "--dry-run=server", "--filename=-", input=document))
+        return defined.kubectl("create", "--dry-run=server", "--filename=-", input=document)
 
     return create

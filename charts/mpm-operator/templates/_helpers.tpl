@@ -37,10 +37,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* An image reference, of a dict with image and appVersion. */}}
 {{- define "mpm-operator.image" -}}
-{{- with .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
-{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .appVersion .image.tag }}{{ end }}
+{{- with .Values.image -}}
+{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "mpm-operator.workerImage" -}}
+{{- if .Values.workerImage }}{{ .Values.workerImage }}
+{{- else }}{{ with .Values.image.registry }}{{ . }}/{{ end }}mpm-worker:{{ .Chart.AppVersion }}
+{{- end }}
 {{- end }}
 
 {{/* What the operator may do with WebServers and what belongs to them, verb by verb. */}}

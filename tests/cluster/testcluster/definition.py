@@ -1,0 +1,40 @@
+"""The CustomResourceDefinition on a cluster, for tests that need WebServers but no operator."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from testcluster import places
+from testcluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testcluster.cluster import Cluster
+
+FILE = places.PROJECT / "crds" / "mpm-operator.io_webservers.yaml"
+NAME = "webservers.mpm-operator.io"
+DEADLINE_SECONDS = 30.0
+
+
+@contextmanager
+def defined(cluster: Cluster) -> Iterator[Cluster]:
+    """WebServers are served meanwhile, as `crds/` says.
+
+    What was not there before is gone afterwards: Helm takes over no object that it has not made itself.
+    """
+    there = NAME in cluster.kubectl("get", "crd", "--output=name")
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={FILE}")
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{NAME}")
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while NAME not in cluster.kubectl("api-resources", "--api-group=mpm-operator.io", "--output=name"):
+        if time.monotonic() > deadline:
+            raise ClusterError(f"the API server does not serve {NAME} after {DEADLINE_SECONDS:g} s")
+        time.sleep(0.2)
+    try:
+        yield cluster
+    finally:
+        if not there:
+            cluster.kubectl("delete", "crd", NAME)
