@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import kopf
 
@@ -31,6 +31,8 @@ from .status import StatusWriter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from kopf._core.engines.peering import Identity
 
     from .resources import Kind, Object
 
@@ -103,6 +105,8 @@ class Operator:
             registry=registry,
             settings=handlers.settings(),
             standalone=True,
+            # Left out, kopf asks for the name of the user, and a container's number has none.
+            identity=cast("Identity", self._options.identity),
             clusterwide=not self._options.namespaces,
             namespaces=self._options.namespaces,
             stop_flag=self._stop,
