@@ -14,7 +14,8 @@ from mpm_worker.http import Limits
 GOOD = [
     b"GET /1?a=b HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world",
-    b"POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n1\r\nd\r\n0\r\nT: u\r\n\r\n",
+    b"POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"3\r\nabc\r\n1\r\nd\r\n0\r\nT: u\r\n\r\n",
     b"\r\nHEAD /4 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 ]
 TOKENS = st.sampled_from(
