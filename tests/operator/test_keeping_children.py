@@ -1,0 +1,150 @@
+"""What a WebServer owns is there, stays as it was made, and goes with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Stage
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+CHILDREN = {
+    "configmap": "shop-mpm",
+    "secret": "shop-mpm-control",
+    "service": "shop",
+    "poddisruptionbudget": "shop",
+    "deployment": "shop",
+}
+EDITS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "configmap": ({"data": {"mpm.toml": "threads = 99\n"}}, ("data", "mpm.toml")),
+    "secret": ({"data": {"current": "AAAA"}}, ("data", "current")),
+    "service": ({"spec": {"selector": {"mpm-operator.io/webserver": "other"}}}, ("spec", "selector")),
+    "poddisruptionbudget": ({"spec": {"maxUnavailable": "90%"}}, ("spec", "maxUnavailable")),
+    "deployment": ({"spec": {"progressDeadlineSeconds": 7}}, ("spec", "progressDeadlineSeconds")),
+}
+
+
+def at(body: dict[str, Any], path: tuple[str, ...]) -> Any:
+    found: Any = body
+    for name in path:
+        found = found[name]
+    return found
+
+
+def test_a_deleted_child_comes_back_equal(shop: Stage) -> None:
+    for kind, name in CHILDREN.items():
+        before = shop.need(kind, name)
+        shop.kubectl("delete", kind, name, "--wait=false", "--cascade=background")
+
+        def back(kind: str = kind, name: str = name, uid: str = before["metadata"]["uid"]) -> bool:
+            found = shop.get(kind, name)
+            return found is not None and found["metadata"]["uid"] != uid
+
+        took = shop.until(back, 10, f"{kind} {name} to come back")
+        assert took <= 2.0, f"{kind} came back after {took:.1f} s"
+        after = shop.need(kind, name)
+        for part in ("data", "type"):
+            assert after.get(part) == before.get(part)
+    shop.ready(1)
+
+
+def test_an_edited_child_is_put_right(shop: Stage) -> None:
+    for kind, (edit, path) in EDITS.items():
+        before = at(shop.need(kind, CHILDREN[kind]), path)
+        shop.kubectl("patch", kind, CHILDREN[kind], "--type=merge", f"--patch={json.dumps(edit)}")
+
+        def right(kind: str = kind, path: tuple[str, ...] = path, before: Any = before) -> bool:
+            return bool(at(shop.need(kind, CHILDREN[kind]), path) == before)
+
+        took = shop.until(right, 10, f"{kind} to be put right")
+        assert took <= 2.0, f"{kind} was put right after {took:.1f} s"
+
+
+def test_a_deleted_deployment_comes_back_with_as_many_pods_as_before(stage: Stage) -> None:
+    stage.start_operator()
+    stage.server(mpm={"startServers": 1}, scaling={"minReplicas": 3})
+    stage.ready(3)
+    stage.until(lambda: stage.status().get("desiredReplicas") == 3, 15, "the status")
+    stage.kubectl("delete", "deployment", "shop")
+    stage.ready(3)
+
+
+def test_a_deleted_webserver_leaves_nothing(shop: Stage) -> None:
+    shop.kubectl("delete", "webserver", "shop", "--wait=true")
+    for kind, name in CHILDREN.items():
+        shop.until(lambda kind=kind, name=name: shop.get(kind, name) is None, 30, f"{kind} to go")  # type: ignore[misc]
+    assert shop.operators[0].process.poll() is None
+    assert "Traceback" not in shop.operators[0].said()
+
+
+def test_no_operator_is_needed_to_delete_a_namespace(shop: Stage) -> None:
+    shop.operators[0].end(signal.SIGKILL)
+    shop.cluster.kubectl("delete", "namespace", shop.namespace, "--wait=true", "--timeout=30s")
+
+
+def test_a_stranger_of_our_name_is_not_touched(stage: Stage) -> None:
+    stranger = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "shop"},
+        "spec": {"ports": [{"port": 1234}], "selector": {"their": "own"}},
+    }
+    stage.cluster.apply(stranger, namespace=stage.namespace)
+    before = stage.need("service")
+    stage.start_operator()
+    stage.server()
+    stage.until(
+        lambda: stage.condition("Accepted") == ("False", "NameConflict"), 15, "the condition NameConflict"
+    )
+    assert "Service `shop`" in stage.message("Accepted")
+    assert stage.need("service")["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert stage.get("deployment", "shop") is None, "nothing at all is made beside a stranger"
+    stage.kubectl("delete", "service", "shop")
+    stage.ready(1)
+    assert stage.condition("Accepted")[0] == "True"
+
+
+def test_a_webserver_without_its_code_waits_for_it(stage: Stage) -> None:
+    stage.start_operator()
+    stage.server(app={"module": "sleeper:application", "configMapRef": {"name": "later"}})
+    stage.until(lambda: stage.condition("Accepted") == ("False", "ConfigMapNotFound"), 15, "the condition")
+    assert "`later`" in stage.message("Accepted")
+    assert stage.get("deployment", "shop") is None
+    code = stage.need("configmap", "shop-code")["data"]
+    later = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}, "data": code}
+    stage.cluster.apply(later, namespace=stage.namespace)
+    stage.ready(1)
+
+
+def test_a_template_that_the_server_refuses_changes_nothing(shop: Stage) -> None:
+    before = shop.need("deployment")["metadata"]["generation"]
+    shop.patch({"spec": {"podTemplate": {"spec": {"priority": "high"}}}})
+    shop.until(
+        lambda: shop.condition("Accepted") == ("False", "TemplateRefused"),
+        15,
+        "the condition TemplateRefused",
+    )
+    assert "priority" in shop.message("Accepted")
+    assert shop.need("deployment")["metadata"]["generation"] == before
+    shop.patch({"spec": {"podTemplate": None}})
+    shop.until(lambda: shop.condition("Accepted")[0] == "True", 15, "the spec to be accepted again")
+
+
+def test_a_paused_webserver_is_watched_and_left_alone(shop: Stage) -> None:
+    shop.patch({"spec": {"paused": True}})
+    shop.until(lambda: shop.condition("ScalingActive") == ("False", "Paused"), 15, "the condition Paused")
+    shop.kubectl(
+        "patch", "service", "shop", "--type=merge", '--patch={"spec":{"ports":[{"name":"http","port":81}]}}'
+    )
+    shop.patch({"spec": {"scaling": {"minReplicas": 2}}})
+    shop.until(lambda: shop.status()["effective"]["minReplicas"] == 2, 15, "the status to follow")
+    assert shop.need("deployment")["spec"]["replicas"] == 1
+    assert shop.need("service")["spec"]["ports"][0]["port"] == 81
+    shop.patch({"spec": {"paused": False}})
+    shop.ready(2)
+    assert shop.need("service")["spec"]["ports"][0]["port"] == 80
