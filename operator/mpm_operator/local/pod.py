@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
-from mpm_operator.scoreboard.parse import Malformed, parse
+from mpm_operator.scoreboard.parse import Edge, Malformed, parse
 
 from . import admin
 from .process import ChildProcess
@@ -125,7 +125,8 @@ class LocalPod:
 
     def set_cost(self, cost: int) -> None:
         """The deletion cost; seen back at once, because nobody stands between."""
-        self.cost, self._cost_at = cost, self._clock()
+        if cost != self.cost:
+            self.cost, self._cost_at = cost, self._clock()
 
     def terminate(self) -> None:
         """TERM: it drains, ends, and is not started again."""
@@ -214,5 +215,5 @@ class LocalPod:
         self._sequence = max(self._sequence, self._report.sequence)
         if self._report.state is PodState.SERVING and self._ready_at is None:
             self._ready_at, self.was_ready = self._clock(), True
-        if said.edge or self._report.state is not was:
+        if said.edge not in (Edge.NONE, Edge.CONTROL) or self._report.state is not was:
             self._changed()
