@@ -118,7 +118,8 @@ class Exchange:
 
     def _respond_list(self, blocks: list[bytes]) -> None:
         """All content is there: its length is known, and the application reads no more of the request."""
-        if not self._connection.body_done and self._invited:
+        connection = self._connection
+        if not connection.body_done and connection.error is None and self._invited:
             self._skip_arrived_body()
         size = sum(map(len, blocks))
         self._declare(size)

@@ -19,22 +19,6 @@ if TYPE_CHECKING:
 _READ_BUFFER: Final = 16384
 
 
-class _NoBody(io.RawIOBase):
-    """wsgi.input of every request without a body: it has no state, so they share it."""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return 0
-
-    def close(self) -> None:
-        """Stays open whatever an application does to it: the next one reads it too."""
-
-
-_NO_BODY: Final = io.BufferedReader(_NoBody(), 1)
-
-
 def serve(
     sock: socket.socket,
     connection: Connection,
@@ -59,7 +43,7 @@ def serve(
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version[1] else "HTTP/1.0"
     body: BodyStream | None = None
     if connection.body_done:
-        environ["wsgi.input"] = _NO_BODY
+        environ["wsgi.input"] = io.BytesIO()
     else:
         body = BodyStream(sock, connection, settings.timeout, exchange.inviter())
         environ["wsgi.input"] = io.BufferedReader(body, _READ_BUFFER)
