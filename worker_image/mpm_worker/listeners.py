@@ -80,7 +80,11 @@ class Listeners:
         if self.shared:
             return
         for sock in self.sockets:
-            _attach(sock, _DROP_SYN)
+            try:
+                _attach(sock, _DROP_SYN)
+            except OSError:
+                # Some kernels keep filters for root. The next best: a queue of length 0, which still takes one.
+                sock.listen(0)
 
 
 def shown(sock: socket.socket) -> str:
