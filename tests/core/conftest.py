@@ -25,7 +25,7 @@ def effective_of(mpm: dict[str, Any] | None = None, **scaling: int) -> Effective
     return normalise(msgspec.convert(document, WebServerSpec))[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class WorldPod:
     """One pod with its supervisor; requests are a fluid, so that a test says exactly how much there is."""
 
@@ -148,6 +148,7 @@ class World:
         self.plans.append((self.now, decided))
         if not self.extra.get("paused"):
             self._execute(decided)
+            self._replica_set(self.replicas or 0)
         self.now += seconds
         self._serve(seconds)
         return decided
@@ -175,8 +176,6 @@ class World:
                 pod.state = PodState.DRAINED
             if pod.phase is PodPhase.TERMINATING and self.now >= pod.ends_at:
                 self.pods.remove(pod)
-        if self.replicas is not None:
-            self._replica_set(self.replicas)
         self._spread()
         for pod in self.pods:
             if pod.state is not PodState.STARTING and not pod.silent:
@@ -210,8 +209,7 @@ class World:
         open_pods = [pod for pod in open_pods if pod.state is PodState.SERVING]
         for pod in self.pods:
             pod.queue = 0
-            if pod not in open_pods:
-                pod.busy = 0
+            pod.busy = 0
         left = round(self.load)
         for index, pod in enumerate(open_pods):
             share = left // (len(open_pods) - index)
