@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mpm_operator.manifests import ControlKeys, control_key
+from mpm_operator.manifests.crd import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mpm_operator.manifests import Children
 
@@ -19,6 +20,8 @@ LIVE: list[dict[str, Any]] = [
     {"mpm": {"threadsPerChild": 20}},
     {"mpm": {"minSpareThreads": 30}},
     {"mpm": {"maxSpareThreads": 300}},
+    {"mpm": {"maxRequestWorkers": 100}},
+    {"mpm": {"serverLimit": 100}},
     {"mpm": {"maxConnectionsPerChild": 1000}},
     {"mpm": {"asyncRequestWorkerFactor": 4}},
     {"http": {"timeoutSeconds": 10}},
@@ -43,16 +46,53 @@ ROLLING: list[dict[str, Any]] = [
     {"mpm": {"type": "Prefork"}},
     {"mpm": {"threadLimit": 128}},
     {"mpm": {"listenBacklog": 1024}},
+    {"mpm": {"processesPerPod": 2}},
     {"extendedStatus": True},
     {"mpm": {"gracefulShutdownTimeoutSeconds": 61}},
     {"scaling": {"drainDelaySeconds": 6}},
     {"podTemplate": {"metadata": {"labels": {"team": "a"}}}},
+    {"podTemplate": {"metadata": {"annotations": {"team": "a"}}}},
     {"podTemplate": {"spec": {"nodeSelector": {"disk": "ssd"}}}},
 ]
+
+ELSEWHERE = {
+    "engine": "there is one",
+    "app.configMapRef.name": "test_a_changed_file_of_the_app_rolls_the_pods",
+    "mpm.minSpareServers": "only in Prefork, test_spare_servers_roll_no_pod",
+    "mpm.maxSpareServers": "only in Prefork, test_spare_servers_roll_no_pod",
+}
+"""Fields that are not in the tables, and where they are."""
 
 
 def template(built: Children) -> Any:
     return built.deployment["spec"]["template"]
+
+
+def leaves(node: dict[str, Any], path: str) -> Iterator[str]:
+    if "properties" not in node:
+        yield path
+    for name, inner in node.get("properties", {}).items():
+        yield from leaves(inner, f"{path}.{name}" if path else name)
+
+
+def changed(changes: list[dict[str, Any]]) -> set[str]:
+    def walk(value: Any, path: str) -> Iterator[str]:
+        if isinstance(value, dict) and path not in FREE:
+            for name, inner in value.items():
+                yield from walk(inner, f"{path}.{name}" if path else name)
+        else:
+            yield path
+
+    return {path for change in changes for path in walk(change, "")}
+
+
+FREE = {"podTemplate.spec", "podTemplate.metadata.labels", "podTemplate.metadata.annotations"}
+
+
+def test_the_tables_know_every_field_of_the_spec() -> None:
+    assert changed(LIVE) | changed(ROLLING) | set(ELSEWHERE) == set(
+        leaves(schema()["properties"]["spec"], "")
+    )
 
 
 @pytest.mark.parametrize("change", LIVE, ids=str)
@@ -65,6 +105,12 @@ def test_a_live_setting_rolls_no_pod(build: Callable[..., Children], change: dic
 def test_what_needs_new_pods_rolls_them(build: Callable[..., Children], change: dict[str, Any]) -> None:
     before = build()
     assert template(build(change, running=before.deployment)) != template(before)
+
+
+def test_spare_servers_roll_no_pod(build: Callable[..., Children]) -> None:
+    before = build({"mpm": {"type": "Prefork"}})
+    change = {"mpm": {"type": "Prefork", "minSpareServers": 9, "maxSpareServers": 30}}
+    assert template(build(change, running=before.deployment)) == template(before)
 
 
 def test_a_changed_file_of_the_app_rolls_the_pods(build: Callable[..., Children]) -> None:

@@ -83,7 +83,7 @@ class Listeners:
             try:
                 _attach(sock, _DROP_SYN)
             except OSError:
-                # Some kernels keep filters for root. The next best: a queue of length 0, which still takes one.
+                # Some kernels keep filters for root. The next best: a queue of length 0, which takes one.
                 sock.listen(0)
 
 
