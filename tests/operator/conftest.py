@@ -40,18 +40,20 @@ class Operator:
 
     process: subprocess.Popen[bytes]
     log: Path
+    ports: tuple[int, int]
+    """Of health and of metrics."""
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         # Its own session: nsenter and the operator are signalled together.
         os.killpg(self.process.pid, number)
 
     def end(self, number: int = signal.SIGTERM, seconds: float = 15) -> int:
         if self.process.poll() is None:
-            self.signal(number)
+            self.send(number)
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             raise
 
     def said(self) -> str:
@@ -71,7 +73,7 @@ class Stage:
     def start_operator(self, *options: str) -> Operator:
         log = self.folder / f"operator-{len(self.operators)}.log"
         program = str(Path(sys.executable).with_name("mpm-operator"))
-        ports = random.sample(range(20_000, 30_000), 2)
+        health, metrics = random.sample(range(20_000, 30_000), 2)
         argv = [
             "env",
             f"KUBECONFIG={self.cluster.kubeconfig}",
@@ -79,21 +81,21 @@ class Stage:
             f"--namespace={self.namespace}",
             f"--worker-image={self.cluster.worker_image}",
             f"--lease-namespace={self.namespace}",
-            f"--health-port={ports[0]}",
-            f"--metrics-port={ports[1]}",
+            f"--health-port={health}",
+            f"--metrics-port={metrics}",
             "--log-format=text",
             *options,
         ]
         with log.open("wb") as out:
             process = self.cluster.popen(argv, stdout=out, stderr=out, start_new_session=True)
-        operator = Operator(process, log)
+        operator = Operator(process, log, (health, metrics))
         self.operators.append(operator)
         self.until(lambda: "kopf" in operator.said() or self.lease(), 30, "the operator to speak")
         return operator
 
     def lease(self) -> str:
         """Return who holds the lease."""
-        found = self.list("leases")
+        found = self.all("leases")
         return found[0]["spec"].get("holderIdentity", "") if found else ""
 
     def server(self, name: str = "shop", *, code: str = SLEEPER, **spec: Any) -> None:
@@ -144,13 +146,13 @@ class Stage:
         assert found is not None, f"no {kind} {name}"
         return found
 
-    def list(self, kind: str, *more: str) -> list[dict[str, Any]]:
+    def all(self, kind: str, *more: str) -> list[dict[str, Any]]:
         found = json.loads(self.kubectl("get", kind, "--output=json", *more))
         return list(found["items"])
 
     def pods(self, name: str = "shop") -> list[dict[str, Any]]:
         """Return the pods that were not told to end."""
-        found = self.list("pods", f"--selector=mpm-operator.io/webserver={name}")
+        found = self.all("pods", f"--selector=mpm-operator.io/webserver={name}")
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
     def status(self, name: str = "shop") -> dict[str, Any]:
@@ -180,9 +182,19 @@ class Stage:
 
     def boards(self, name: str = "shop") -> list[dict[str, Any]]:
         """Return the scoreboard of each pod, asked in the cluster's network."""
-        script = "import sys,urllib.request as u;print(u.urlopen(sys.argv[1],timeout=5).read().decode())"
-        urls = [f"http://{pod['status']['podIP']}:9090/scoreboard" for pod in self.pods(name)]
-        return [json.loads(self.cluster.run([sys.executable, "-c", script, url])) for url in urls]
+        addresses = [pod["status"]["podIP"] for pod in self.pods(name) if pod["status"].get("podIP")]
+        return [json.loads(self.fetch(f"http://{address}:9090/scoreboard")) for address in addresses]
+
+    def fetch(self, url: str) -> str:
+        """Return what the URL says in the cluster's network."""
+        script = (
+            "import sys,urllib.request as u;"
+            "sys.stdout.write(u.urlopen(sys.argv[1],timeout=5).read().decode())"
+        )
+        return self.cluster.run([sys.executable, "-c", script, url])
+
+    def ports(self) -> tuple[int, int]:
+        return self.operators[0].ports
 
     def load(self, clients: int, seconds: float, *options: str, name: str = "shop") -> Callable[[], Any]:
         """Start clients on the Service; the answer waits for their end and returns the summary."""
@@ -220,10 +232,10 @@ class Stage:
         """Return what a person would look at after a failure."""
         parts = [operator.said()[-6000:] for operator in self.operators]
         parts.append(self.kubectl("get", "webservers,deployments,pods", "--output=wide"))
-        parts.append(json.dumps([one.get("status") for one in self.list("webservers")], indent=1))
+        parts.append(json.dumps([one.get("status") for one in self.all("webservers")], indent=1))
         parts += [
             self.kubectl("logs", pod["metadata"]["name"], "--tail=20")
-            for pod in self.list("pods")
+            for pod in self.all("pods")
             if any(not one.get("ready") for one in pod["status"].get("containerStatuses") or ())
         ]
         return "\n".join(parts)
@@ -237,7 +249,7 @@ class Stage:
                 load.stdout.close()
         for operator in self.operators:
             if operator.process.poll() is None:
-                operator.signal(signal.SIGCONT)
+                operator.send(signal.SIGCONT)
                 operator.end()
 
 

@@ -32,14 +32,21 @@ if TYPE_CHECKING:
 
 KINDS = {kind.kind: kind for kind in (CONFIGMAPS, SECRETS, SERVICES, BUDGETS, DEPLOYMENTS)}
 RETRY_REFUSED_SECONDS = 30.0
+REFUSALS = (400, 403, 422)
+"""Answers that the same request would get again; a template of wrong types is even answered with 500."""
 
 
 class NameConflict(Exception):
     """Objects with our children's names belong to somebody else (decision 13)."""
 
 
-class TemplateRefused(Exception):
-    """The API server does not take the Deployment; the text is its own."""
+class ChildRefused(Exception):
+    """The API server does not take a child; `message` is its own."""
+
+    def __init__(self, kind: Kind, name: str, message: str) -> None:
+        super().__init__(f"{kind.kind} `{name}`: {message}")
+        self.kind = kind
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +72,22 @@ class Applier:
         self._caches = caches
         self._clock = clock
         self._applied: dict[tuple[Kind, str, str], _Applied] = {}
-        self._refused: dict[Key, _Refusal] = {}
+        self._refused: dict[tuple[Kind, str, str], _Refusal] = {}
 
     async def apply(self, key: Key, owner_uid: str, manifests: Iterable[Object]) -> list[str]:
         """Bring the children into line; return what was applied, as `Kind/name`.
 
-        Raises NameConflict or TemplateRefused; then nothing was changed.
+        Raises NameConflict or ChildRefused; when it is the Deployment that was refused, nothing was changed.
         """
         wanted = [(KINDS[body["kind"]], body) for body in manifests]
         differing = [(kind, body) for kind, body in wanted if self._differs(kind, body)]
         await self._check_owners(key, owner_uid, wanted)
         for kind, body in differing:
             if kind == DEPLOYMENTS:
-                await self._rehearse(key, body)
+                # Its template holds what users write freely: asked for before anything is changed.
+                await self._write(kind, body, dry_run=True)
         for kind, body in differing:
-            answer = await self._client.apply(kind, body)
+            answer = await self._write(kind, body)
             meta = body["metadata"]
             self._applied[kind, meta["namespace"], meta["name"]] = _Applied(
                 digest(body), spelled(body, answer)
@@ -87,11 +95,50 @@ class Applier:
             self._caches[kind].put(answer)
         return [f"{kind.kind}/{name_of(body)}" for kind, body in differing]
 
+    async def _write(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
+        """Apply the child; what the server refused is not sent again for a while. Raises ChildRefused."""
+        meta = body["metadata"]
+        place = (kind, meta["namespace"], meta["name"])
+        last, wanted = self._refused.get(place), digest(body)
+        if last is not None and last.digest == wanted and self._clock() - last.at < RETRY_REFUSED_SECONDS:
+            raise ChildRefused(kind, meta["name"], last.message)
+        try:
+            answer = await self._apply(kind, body, dry_run=dry_run)
+        except APIError as error:
+            if error.status not in REFUSALS and "typed patch object" not in error.message:
+                raise
+            self._refused[place] = _Refusal(wanted, error.message, self._clock())
+            raise ChildRefused(kind, meta["name"], error.message) from error
+        self._refused.pop(place, None)
+        return answer
+
+    async def _apply(self, kind: Kind, body: Object, *, dry_run: bool) -> Object:
+        """Apply the child.
+
+        Somebody may have edited the key of a list's entry (the number of a port): an apply keeps theirs
+        beside ours, and the two can clash. Then the lists are replaced as a whole first, which no apply can.
+        """
+        try:
+            return await self._client.apply(kind, body, dry_run=dry_run)
+        except APIError as error:
+            meta = body["metadata"]
+            if error.status != 422 or self._caches[kind].get(meta["namespace"], meta["name"]) is None:
+                raise
+            patch = {name: value for name, value in body.items() if name in ("spec", "data")}
+            try:
+                answer = await self._client.merge(
+                    kind, meta["namespace"], meta["name"], patch, dry_run=dry_run
+                )
+            except APIError:
+                raise error from None
+        return answer if dry_run else await self._client.apply(kind, body)
+
     def forget(self, key: Key) -> None:
-        self._refused.pop(key, None)
-        for kind, namespace, name in list(self._applied):
-            if namespace == key.namespace and (name == key.name or name.startswith(f"{key.name}-mpm")):
-                del self._applied[kind, namespace, name]
+        names = (key.name, f"{key.name}-mpm", f"{key.name}-mpm-control")
+        for kind in KINDS.values():
+            for name in names:
+                self._applied.pop((kind, key.namespace, name), None)
+                self._refused.pop((kind, key.namespace, name), None)
 
     def _differs(self, kind: Kind, body: Object) -> bool:
         meta = body["metadata"]
@@ -120,21 +167,6 @@ class Applier:
                 f"{', '.join(strangers)} must be renamed or deleted: WebServer `{key.name}` needs the name "
                 "and does not touch what is not its own"
             )
-
-    async def _rehearse(self, key: Key, body: Object) -> None:
-        """Ask the server whether it would take the Deployment, before anything is changed."""
-        wanted = digest(body)
-        last = self._refused.get(key)
-        if last is not None and last.digest == wanted and self._clock() - last.at < RETRY_REFUSED_SECONDS:
-            raise TemplateRefused(last.message)
-        try:
-            await self._client.apply(DEPLOYMENTS, body, dry_run=True)
-        except APIError as error:
-            if error.status not in (400, 403, 422):
-                raise
-            self._refused[key] = _Refusal(wanted, error.message, self._clock())
-            raise TemplateRefused(error.message) from error
-        self._refused.pop(key, None)
 
 
 def digest(body: Any) -> str:

@@ -16,6 +16,8 @@ import urllib3
 from kubernetes import config as kubeconfig
 from kubernetes.client import ApiClient, ApiException, Configuration
 
+from mpm_operator import __version__
+
 from . import metrics
 
 if TYPE_CHECKING:
@@ -74,7 +76,9 @@ def connect(file: str | None = None) -> ApiClient:
     configuration.connection_pool_maxsize = 2 * THREADS
     # A retry below us would send a write again after the fence was asked: errors come up at once instead.
     configuration.retries = False
-    return ApiClient(configuration)
+    api = ApiClient(configuration)
+    api.user_agent = f"mpm-operator/{__version__}"
+    return api
 
 
 class Client:
@@ -137,11 +141,14 @@ class Client:
         verb = "dry-run" if dry_run else "apply"
         return await self._call("PATCH", kind, path, query=query, body=body, content=_APPLY, verb=verb)
 
-    async def merge(self, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
-        """Merge patch of an object that somebody else owns (a pod's annotation)."""
-        query = {"fieldManager": MANAGER}
+    async def merge(
+        self, kind: Kind, namespace: str, name: str, patch: Object, *, dry_run: bool = False
+    ) -> Object:
+        """Merge patch: lists as a whole, or a field of an object that somebody else owns."""
+        query = {"fieldManager": MANAGER} | ({"dryRun": "All"} if dry_run else {})
         path = kind.path(namespace, name)
-        return await self._call("PATCH", kind, path, query=query, body=patch, content=_MERGE, verb="patch")
+        verb = "dry-run" if dry_run else "patch"
+        return await self._call("PATCH", kind, path, query=query, body=patch, content=_MERGE, verb=verb)
 
     async def create(self, kind: Kind, body: Object, *, fenced: bool = True) -> Object:
         path = kind.path(body["metadata"]["namespace"])

@@ -21,7 +21,7 @@ from mpm_operator.manifests import Children, Owner, children, effective_status
 
 from . import metrics
 from . import status as shown
-from .children import NameConflict, TemplateRefused
+from .children import ChildRefused, NameConflict
 from .execute import StepFailed
 from .observe import replicas_of
 from .resources import CONFIGMAPS, DEPLOYMENTS, GENERATION_ANNOTATION, PODS, WEBSERVERS, name_of, uid_of
@@ -190,8 +190,10 @@ class Reconciler:
             applied = await self._tools.applier.apply(key, owner.uid, built.in_order())
         except NameConflict as error:
             return _Verdict(False, "NameConflict", str(error), untouchable=True)
-        except TemplateRefused as error:
-            return _Verdict(False, "TemplateRefused", f"spec.podTemplate: {error}")
+        except ChildRefused as error:
+            if error.kind == DEPLOYMENTS:
+                return _Verdict(False, "TemplateRefused", f"spec.podTemplate: {error.message}")
+            return _Verdict(False, "ChildRefused", str(error))
         if applied:
             logger.info("%s: applied %s", key, ", ".join(applied))
         return _said_of(corrections, built.conflicts)

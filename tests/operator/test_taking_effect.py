@@ -1,0 +1,159 @@
+"""Every field of the spec takes effect when it is changed; only those that need it roll pods."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Stage
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+LIVE = {
+    "mpm": {
+        "maxConnectionsPerChild": 5000,
+        "asyncRequestWorkerFactor": 3,
+        "gracefulShutdownTimeoutSeconds": 30,
+        "threadsPerChild": 4,
+    },
+    "http": {
+        "timeoutSeconds": 45,
+        "keepAlive": False,
+        "keepAliveTimeoutSeconds": 7,
+        "maxKeepAliveRequests": 50,
+        "limitRequestBodyBytes": 4096,
+    },
+}
+SHOWN = {
+    "maxConnectionsPerChild": 5000,
+    "asyncRequestWorkerFactor": 3,
+    "gracefulShutdownTimeoutSeconds": 30,
+    "threadsPerChild": 4,
+    "timeoutSeconds": 45,
+    "keepAlive": False,
+    "keepAliveTimeoutSeconds": 7,
+    "maxKeepAliveRequests": 50,
+    "limitRequestBodyBytes": 4096,
+}
+ROLLING: list[dict[str, Any]] = [
+    {"mpm": {"listenBacklog": 100}},
+    {"mpm": {"threadLimit": 8}},
+    {"mpm": {"type": "Worker"}},
+    {"extendedStatus": True},
+    {"podTemplate": {"metadata": {"annotations": {"team": "shop"}}}},
+]
+
+
+def uids(stage: Stage) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in stage.pods()}
+
+
+def test_live_settings_reach_the_pods_without_a_restart(shop: Stage) -> None:
+    before = uids(shop)
+    shop.patch({"spec": LIVE})
+
+    def arrived() -> bool:
+        (board,) = shop.boards()
+        return bool(SHOWN.items() <= board["settings"].items())
+
+    shop.until(arrived, 10, "the settings on the scoreboard")
+    assert uids(shop) == before
+    config = shop.need("configmap", "shop-mpm")["data"]["mpm.toml"]
+    assert "keep-alive-timeout = 7" in config, "new pods boot with it"
+    shop.until(lambda: shop.status()["effective"]["threadsPerChild"] == 4, 15, "the status")
+
+
+def test_what_a_pod_fixes_when_it_starts_rolls_the_pods(shop: Stage) -> None:
+    summary = shop.load(2, 120)
+    for change in ROLLING:
+        before = uids(shop)
+        shop.patch({"spec": change})
+        shop.until(lambda before=before: not before & uids(shop), 60, f"new pods after {change}")  # type: ignore[misc]
+        shop.until(lambda: shop.condition("Ready")[0] == "True", 60, "Ready")
+    (board,) = shop.boards()
+    assert (board["mpm"], board["threadLimit"], board["backlog"]["limit"]) == ("worker", 8, 100)
+    shop.loads[0].terminate()
+    assert summary()["failed"] == 0
+
+
+def test_new_code_in_the_configmap_rolls_the_pods(shop: Stage) -> None:
+    before = uids(shop)
+    code = shop.need("configmap", "shop-code")["data"]["sleeper.py"].replace("ok", "no")
+    patch = json.dumps({"data": {"sleeper.py": code}})
+    shop.kubectl("patch", "configmap", "shop-code", "--type=merge", f"--patch={patch}")
+    shop.until(lambda: not before & uids(shop), 60, "new pods")
+    shop.ready(1)
+    address = shop.need("service")["spec"]["clusterIP"]
+    assert shop.fetch(f"http://{address}/") == "no\n"
+
+
+def test_a_rollout_that_never_gets_ready_keeps_the_old_pods_and_says_why(shop: Stage) -> None:
+    before = uids(shop)
+    summary = shop.load(2, 25)
+    shop.patch({"spec": {"app": {"module": "sleeper:nothing"}}})
+    shop.until(lambda: shop.condition("Progressing") == ("False", "PodsFailing"), 60, "PodsFailing")
+    assert "CrashLoopBackOff" in shop.message("Progressing")
+    assert before <= uids(shop)
+    assert summary()["failed"] == 0
+    shop.patch({"spec": {"app": {"module": "sleeper:application"}}})
+    shop.ready(1)
+    shop.until(lambda: shop.condition("Ready")[0] == "True", 15, "Ready")
+
+
+def test_the_port_and_the_type_of_the_service_follow(shop: Stage) -> None:
+    shop.patch({"spec": {"service": {"port": 8000, "type": "NodePort"}}})
+
+    def followed() -> bool:
+        spec = shop.need("service")["spec"]
+        return bool(spec["type"] == "NodePort" and spec["ports"][0]["port"] == 8000)
+
+    shop.until(followed, 5, "the Service")
+
+
+def test_pods_set_by_hand_stay_until_the_field_is_removed(shop: Stage) -> None:
+    shop.kubectl("scale", "webserver", "shop", "--replicas=3")
+    shop.ready(3)
+    shop.until(lambda: shop.condition("ScalingActive") == ("False", "ManualReplicas"), 15, "the condition")
+    assert "kubectl patch" in shop.message("ScalingActive")
+    shop.kubectl("patch", "webserver", "shop", "--type=json", '-p=[{"op":"remove","path":"/spec/replicas"}]')
+    shop.ready(2, seconds=60)
+    assert shop.condition("ScalingActive")[0] == "True"
+
+
+def test_another_scaler_of_the_deployment_is_left_alone_and_named(shop: Stage) -> None:
+    other = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "theirs"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"},
+            "minReplicas": 1,
+            "maxReplicas": 5,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+                }
+            ],
+        },
+    }
+    shop.cluster.apply(other, namespace=shop.namespace)
+    shop.until(lambda: shop.condition("ScalingActive") == ("False", "ScalingConflict"), 15, "ScalingConflict")
+    assert "HorizontalPodAutoscaler/theirs" in shop.message("ScalingActive")
+    shop.kubectl("scale", "deployment", "shop", "--replicas=2")
+    shop.until(lambda: len(shop.pods()) == 2, 30, "the other's two pods")
+    shop.patch({"spec": {"scaling": {"minReplicas": 3}}})
+    shop.until(lambda: shop.status()["effective"]["minReplicas"] == 3, 15, "the spec to be read")
+    assert shop.need("deployment")["spec"]["replicas"] == 2, "its replicas are not ours to write"
+    shop.kubectl("delete", "hpa", "theirs")
+    shop.ready(3)
+
+
+def test_corrections_are_shown_in_the_condition_and_as_an_event(shop: Stage) -> None:
+    shop.patch({"spec": {"mpm": {"minSpareThreads": 50, "maxSpareThreads": 10}}})
+    shop.until(lambda: shop.condition("Accepted") == ("True", "Corrected"), 15, "the condition")
+    assert "spec.mpm.maxSpareThreads" in shop.message("Accepted")
+    shop.until(lambda: any(event["reason"] == "Corrected" for event in shop.all("events")), 10, "the event")
