@@ -55,7 +55,7 @@ class NoChild(Exception):
 class Brood:
     """Makes what is there into what is wanted, a step at each call of `maintain`.
 
-    :param adopt: told of a new process in the supervisor
+    :param adopt: told of a new process in the supervisor; `bury` of one that has ended
     :param cut_cord: called in the new process: closes what belongs to the supervisor
     """
 
@@ -65,10 +65,11 @@ class Brood:
         board: Scoreboard,
         listeners: Listeners,
         adopt: Callable[[Process], None],
+        bury: Callable[[Process], None],
         cut_cord: Callable[[], None],
     ) -> None:
         self._options, self._board, self._listeners = options, board, listeners
-        self._adopt, self._cut_cord = adopt, cut_cord
+        self._adopt, self._bury, self._cut_cord = adopt, bury, cut_cord
         self.processes: dict[int, Process] = {}
         self.wanted = options.processes
         self.generation = 0
@@ -120,6 +121,7 @@ class Brood:
         return gone
 
     def _ended(self, process: Process, code: int, now: float) -> None:
+        self._bury(process)
         process.channel.close()
         self._board.clear_letters(process.row)
         record = self._board.server(process.row)
@@ -193,11 +195,7 @@ class Brood:
             return
         ready = [process for process in self.staying() if process.ready]
         able = {p.seat for p in ready if not self._board.server(p.row)[Server.NOT_ACCEPTING]}
-        seats = {process.seat for process in ready}
-        help_ = any(
-            seat not in seats or (seat not in able and self._listeners.depth(seat))
-            for seat in self._listeners.listening()
-        )
+        help_ = not able.issuperset(self._listeners.listening())
         for process in ready:
             record = self._board.server(process.row)
             if record[Server.HELP] != help_:

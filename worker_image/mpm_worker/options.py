@@ -230,6 +230,8 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
     given = _from_arguments(arguments)
     config, _ = given.pop("config", (environ.get("MPM_CONFIG", ""), ""))
     from_file = _from_file(config) if config else {}
+    for name, (value, where) in from_file.items():
+        _BY_NAME[name].parse(value, where)  # a mistake is told although the value may not be used
     values: dict[str, Any] = {}
     for option in TABLE:
         if option.name in given:

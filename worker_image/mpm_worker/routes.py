@@ -61,7 +61,7 @@ class Routes:
         if "watch" in query:
             return Answer(self.next_line(""), type="application/x-ndjson", stream=True)
         supervisor = self._supervisor
-        supervisor.refresh()
+        supervisor.refresh(time.monotonic())
         document = self._aggregate(0, "")
         document["processes"] = [
             supervisor.observer.process(process, supervisor.resources.rss.get(process.pid, 0))
@@ -137,7 +137,7 @@ class Routes:
 
     def _view(self, *, slots: bool = False) -> status.View:
         supervisor = self._supervisor
-        supervisor.refresh()
+        supervisor.refresh(time.monotonic())
         processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
         rows = [letters_of(supervisor.board, process) for process in processes]
         shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]

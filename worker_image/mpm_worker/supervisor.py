@@ -79,7 +79,7 @@ class Supervisor:
         self.sequence = self.key_version = self.unauthorized = self.line = self.ended = 0
         self.ever_ready = False
         self.selector = selectors.DefaultSelector()
-        self.brood = Brood(options, self.board, self.listeners, self._adopt, self._cut_cord)
+        self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
         self.observer = Observer(self.board, self.listeners, self.brood, event)
         self.admin = Admin(admin_listeners, self.selector, Routes(self).handle, SERVER)
         self.load: Load = self.observer.load(accepting=False)
@@ -144,13 +144,11 @@ class Supervisor:
             self._drain(now)
         self.brood.graceful_seconds = self.settings.gracefulShutdownTimeoutSeconds
         self.brood.maintain(now)
-        before, self.load = self.load, self.observer.load(accepting=self.accepting)
+        self.refresh(now)
         tick = now >= self._tick_due
         if tick or (self.saturated and self.ceiling > self.settings.threadsPerChild):
             self.resources = self.observer.resources(self.resources.cpu)
         self._stretch(now)
-        self.board.live[Live.PRESSURE] = self.saturated and self.load.queue > 0
-        self._find_edges(before, now)
         if tick:
             self._tick_due = now + _TICK
             self.admin.sweep()
@@ -158,10 +156,11 @@ class Supervisor:
         hurry = self.saturated or not self.accepting
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
 
-    def refresh(self) -> None:
-        """For one who asks now and not at the next tick."""
+    def refresh(self, now: float) -> None:
+        """See the load as it is now; also for one who asks between two ticks."""
         before, self.load = self.load, self.observer.load(accepting=self.accepting)
-        self._find_edges(before, time.monotonic())
+        self.board.live[Live.PRESSURE] = self.saturated and self.load.queue > 0
+        self._find_edges(before, now)
 
     def soon(self) -> None:
         """Look again within milliseconds."""
@@ -365,6 +364,10 @@ class Supervisor:
 
         self.selector.register(process.channel, selectors.EVENT_READ, hear)
 
+    def _bury(self, process: Process) -> None:
+        if process.channel in self.selector.get_map():
+            self.selector.unregister(process.channel)
+
     def _hear(self, process: Process) -> None:
         try:
             message = process.channel.recv(4096)
@@ -373,8 +376,7 @@ class Supervisor:
         except OSError:
             message = b""
         if not message:
-            # It is about to end; SIGCHLD tells when. Its channel would be readable for ever.
-            self.selector.unregister(process.channel)
+            self._bury(process)  # it is about to end; its channel would be readable for ever
             return
         if READY in message:
             self.brood.became_ready(process)

@@ -117,7 +117,8 @@ class Event:
 
     def _report(self) -> None:
         record = self._record
-        queued = self._work.qsize()
+        # Not `_work.qsize()`: a request that an idle slot is about to take does not wait.
+        queued = max(0, self._busy - self._threads)
         if queued and not record[Server.QUEUED]:
             self._child.alarm()
         record[Server.QUEUED] = queued
@@ -150,7 +151,10 @@ class Event:
             # Level-triggered and not exclusive: one who was woken may have no room a moment later.
             self._epoll.register(number, select.EPOLLIN)
         self._listeners = wanted
-        self._record[Server.NOT_ACCEPTING] = not room
+        if self._record[Server.NOT_ACCEPTING] == room:
+            self._record[Server.NOT_ACCEPTING] = not room
+            if not room:
+                self._child.alarm()  # so that a sibling comes to help
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(min(_MOST_ACCEPTED, max(1, self._threads - self._busy))):

@@ -1,0 +1,32 @@
+"""The application of these tests: what it does is in the path."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    word, _, value = environ["PATH_INFO"].strip("/").partition("/")
+    body = b"hello\n"
+    if word == "sleep":
+        time.sleep(float(value))
+    elif word == "spin":
+        end = time.thread_time() + float(value)
+        while time.thread_time() < end:
+            pass
+    elif word == "pid":
+        body = f"{os.getpid()} {threading.current_thread() is threading.main_thread()}\n".encode()
+    elif word == "die":
+        os._exit(1)
+    elif word == "size":
+        body = b"x" * int(value)
+    elif word == "read":
+        body = f"{len(environ['wsgi.input'].read())}\n".encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]

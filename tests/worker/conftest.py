@@ -1,0 +1,298 @@
+"""Starts the real worker: real processes, real sockets, ports that the kernel picks."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mpm_worker.control import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+APPS = Path(__file__).parent / "apps"
+KEY = bytes(range(32))
+POD = "pod-1"
+
+
+class Worker:
+    """One supervisor and how to talk to it."""
+
+    def __init__(
+        self, arguments: list[str], *, app: str, chdir: Path, keys: Path, fds: tuple[int, ...]
+    ) -> None:
+        command = [sys.executable, "-P", "-m", "mpm_worker", "--admin", "127.0.0.1:0"]
+        command += [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
+        command += ["--chdir", str(chdir), "--control-keys", str(keys), "--pod-uid", POD, *arguments, app]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, pass_fds=fds, env=environ, start_new_session=True
+        )
+        self.said: list[str] = []
+        self._heard = threading.Condition()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        address = self.await_line(r"listening on http://\S+:(\d+), admin on http://\S+:(\d+)")
+        self.port, self.admin_port = int(address[1]), int(address[2])
+        self.sequence = 0
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._heard:
+                self.said.append(line.rstrip())
+                self._heard.notify_all()
+
+    def await_line(self, pattern: str, seconds: float = 10) -> re.Match[str]:
+        """The first line on stderr that matches."""
+        end = time.monotonic() + seconds
+        with self._heard:
+            while True:
+                for line in self.said:
+                    if match := re.search(pattern, line):
+                        return match
+                left = end - time.monotonic()
+                if left <= 0 or self.process.poll() is not None:
+                    raise AssertionError(f"{pattern!r} is not in {self.said}, exit {self.process.poll()}")
+                self._heard.wait(min(left, 0.2))
+
+    # -- requests
+
+    def get(self, path: str = "/", **kwargs: Any) -> tuple[int, dict[str, str], bytes]:
+        return fetch(self.port, path, **kwargs)
+
+    def admin(self, path: str, **kwargs: Any) -> tuple[int, dict[str, str], bytes]:
+        return fetch(self.admin_port, path, **kwargs)
+
+    def scoreboard(self) -> dict[str, Any]:
+        return json.loads(self.admin("/scoreboard")[2])
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def call(
+        self, method: str, path: str, document: Any = None, /, **wrong: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """A signed control call; `wrong` replaces a part of what is signed."""
+        body = json.dumps({} if document is None else document).encode()
+        self.sequence = self.scoreboard()["sequence"] + 1
+        signed: dict[str, Any] = {
+            "key": KEY,
+            "pod_uid": POD,
+            "boot": self.scoreboard()["boot"],
+            "sequence": self.sequence,
+            "method": method,
+            "path": path,
+            "body": body,
+        }
+        signature = sign(**(signed | wrong))
+        headers = {"X-MPM-Sequence": str(wrong.get("sequence", self.sequence)), "X-MPM-Signature": signature}
+        status, _, answer = self.admin(path, method=method, body=body, headers=headers)
+        return status, json.loads(answer)
+
+    def await_board(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 10) -> dict[str, Any]:
+        """The first scoreboard for which `wanted` holds."""
+        end = time.monotonic() + seconds
+        while True:
+            board = self.scoreboard()
+            if wanted(board):
+                return board
+            assert time.monotonic() < end, board
+            time.sleep(0.02)
+
+    def watch(self) -> Watch:
+        return Watch(self.admin_port)
+
+    # -- life
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def exit_code(self, seconds: float = 15) -> int:
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self._reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+class Watch:
+    """A stream of the scoreboard's lines."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.sock.sendall(b"GET /scoreboard?watch HTTP/1.1\r\nHost: x\r\n\r\n")
+        self._data = b""
+        head = self._until(b"\r\n\r\n")
+        assert b"application/x-ndjson" in head
+        assert b"Transfer-Encoding: chunked" in head
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self._data:
+            piece = self.sock.recv(65536)
+            assert piece, "the stream ended"
+            self._data += piece
+        found, _, self._data = self._data.partition(mark)
+        return found
+
+    def line(self) -> dict[str, Any]:
+        size = int(self._until(b"\r\n"), 16)
+        while len(self._data) < size + 2:
+            self._data += self.sock.recv(65536)
+        text, self._data = self._data[:size], self._data[size + 2 :]
+        assert text.endswith(b"\n")
+        assert len(text) <= 1024
+        return json.loads(text)
+
+    def await_edge(self, edge: str, lines: int = 60) -> dict[str, Any]:
+        for _ in range(lines):
+            line = self.line()
+            if line["edge"] == edge:
+                return line
+        raise AssertionError(f"no edge {edge} in {lines} lines")
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class Hammer:
+    """Clients in a closed loop, nothing retried. `failures` holds what a user would call failed."""
+
+    def __init__(self, port: int, clients: int, path: str = "/", *, keep_alive: bool = True) -> None:
+        self.port, self.path, self.keep_alive = port, path, keep_alive
+        self.served = 0
+        self.failures: list[str] = []
+        self.refused_ends = False
+        """Set when the port is about to close: a connection that cannot be made is then the end, no failure."""
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        connection: http.client.HTTPConnection | None = None
+        while not self._stop.is_set():
+            if connection is None:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+                try:
+                    connection.connect()
+                except OSError as error:
+                    if self.refused_ends:
+                        return
+                    self.failures.append(f"connect: {error!r}")
+                    return
+            try:
+                headers = {} if self.keep_alive else {"Connection": "close"}
+                connection.request("GET", self.path, headers=headers)
+                response = connection.getresponse()
+                response.read()
+                if response.status >= 400:
+                    self.failures.append(f"status {response.status}")
+                with self._lock:
+                    self.served += 1
+                if response.will_close:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def fetch(
+    port: int,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "current").write_text(f"1:{KEY.hex()}")
+    return folder
+
+
+@pytest.fixture
+def start(keys: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts a worker with these options and waits until it is ready (or not, with ready=False)."""
+    workers: list[Worker] = []
+
+    def begin(
+        *arguments: str,
+        app: str = "paths:app",
+        chdir: Path = APPS,
+        ready: bool = True,
+        fds: tuple[int, ...] = (),
+    ) -> Worker:
+        worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds)
+        workers.append(worker)
+        if ready:
+            worker.await_board(lambda board: board["state"] == "Serving" and board["workers"]["idle"])
+        return worker
+
+    yield begin
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+def hammer() -> Iterator[Callable[..., Hammer]]:
+    hammers: list[Hammer] = []
+
+    def begin(*arguments: Any, **options: Any) -> Hammer:
+        hammers.append(Hammer(*arguments, **options))
+        return hammers[-1]
+
+    yield begin
+    for one in hammers:
+        one.stop()
+
+
+@pytest.fixture(params=["prefork", "worker", "event"])
+def mpm(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def readable(sock: socket.socket, seconds: float) -> bool:
+    return bool(select.select([sock], [], [], seconds)[0])

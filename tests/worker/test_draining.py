@@ -1,0 +1,99 @@
+"""TERM: nothing is lost. What is running ends, what waits in the backlog is served, then exit 0."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+SLOTS = ("--processes", "2", "--threads", "2")
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_no_request_is_lost_while_clients_hammer(start, hammer, mpm: str, keep_alive: bool) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.3", "--keep-alive-timeout", "1")
+    clients = hammer(worker.port, 8, "/sleep/0.01", keep_alive=keep_alive)
+    time.sleep(0.5)
+    clients.refused_ends = True
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    clients.stop()
+    assert clients.failures == []
+    assert clients.served > 20
+
+
+def test_the_backlog_is_emptied(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, "--processes", "1", "--threads", "1")
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(worker.get("/sleep/0.2")[0])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    worker.await_board(lambda board: board["workers"]["queue"] >= 6)
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    for thread in threads:
+        thread.join(5)
+    assert answers == [200] * 8
+
+
+def test_ready_and_accepting_for_the_drain_delay(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "1")
+    worker.signal(signal.SIGTERM)
+    worker.await_board(lambda board: board["state"] == "Stopping")
+    assert worker.admin("/readyz")[0] == 200
+    status, headers, _ = worker.get()
+    assert status == 200
+    assert headers["Connection"] == "close"
+    assert worker.scoreboard()["workers"]["idle"] == 0
+    assert worker.exit_code() == 0
+
+
+def test_the_delay_is_skipped_by_who_was_quiesced_longer_ago(start) -> None:
+    worker = start(*SLOTS, "--drain-delay", "60")
+    worker.call("POST", "/control/quiesce", {"ttlSeconds": 600})
+    worker.signal(signal.SIGTERM)
+    with pytest.raises(Exception, match="timed out"):
+        worker.exit_code(1)
+    worker.kill()
+    worker = start(*SLOTS, "--drain-delay", "1")
+    worker.call("POST", "/control/quiesce", {"ttlSeconds": 600})
+    time.sleep(1.1)
+    worker.signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert worker.exit_code() == 0
+    assert time.monotonic() - began < 0.95
+
+
+def test_an_idle_connection_keeps_its_timeout(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--keep-alive-timeout", "1.5")
+    with worker.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.recv(4096)
+        worker.signal(signal.SIGTERM)
+        time.sleep(0.8)
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"connection: close" in sock.recv(4096).lower()
+    assert worker.exit_code() == 0
+
+
+def test_the_deadline_ends_what_does_not_end(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--graceful-timeout", "0.5")
+    thread = threading.Thread(target=lambda: pytest.raises(Exception, worker.get, "/sleep/30"))
+    thread.start()
+    worker.await_board(lambda board: board["workers"]["busy"] == 1)
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code(5) == 0
+    thread.join(5)
+    worker.await_line("graceful timeout")
+
+
+def test_int_does_not_wait(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS)
+    thread = threading.Thread(target=lambda: pytest.raises(Exception, worker.get, "/sleep/30"))
+    thread.start()
+    worker.await_board(lambda board: board["workers"]["busy"] == 1)
+    worker.signal(signal.SIGINT)
+    assert worker.exit_code(3) == 0
+    thread.join(5)

@@ -1,0 +1,74 @@
+"""Keep-alive connections give way: to a queue, and to new pods when the operator rebalances."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def told(sock: socket.socket) -> bool:
+    sock.sendall(GET)
+    return b"connection: close" in sock.recv(4096).lower()
+
+
+def test_rebalance_lets_go_of_the_share(start) -> None:
+    worker = start("--mpm", "event", "--threads", "4", "--async-request-worker-factor", "10")
+    socks = [worker.connect() for _ in range(20)]
+    assert not any(told(sock) for sock in socks)
+    assert worker.call("POST", "/control/rebalance", {"share": 0.5})[0] == 200
+    gone = sum(told(sock) for sock in socks)
+    assert 7 <= gone <= 13
+    newcomer = worker.connect()
+    assert not told(newcomer)
+    for sock in (*socks, newcomer):
+        sock.close()
+
+
+def test_rebalance_closes_idle_connections_at_once(start, mpm: str) -> None:
+    worker = start(
+        "--mpm",
+        mpm,
+        "--processes",
+        "1" if mpm != "prefork" else "4",
+        "--threads",
+        "4",
+        "--keep-alive-timeout",
+        "60",
+    )
+    socks = [worker.connect() for _ in range(4)]
+    for sock in socks:
+        assert not told(sock)
+    worker.call("POST", "/control/rebalance", {"share": 1})
+    for sock in socks:
+        assert sock.recv(1) == b""
+        sock.close()
+
+
+def test_a_share_out_of_bounds_is_refused(start) -> None:
+    worker = start("--threads", "2")
+    assert worker.call("POST", "/control/rebalance", {"share": 1.5})[1]["field"] == "share"
+
+
+def test_a_queue_makes_responses_say_close(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, "--processes", "1", "--threads", "1", "--keep-alive-timeout", "60")
+    with worker.connect() as first:
+        first.sendall(b"GET /sleep/0.8 HTTP/1.1\r\nHost: x\r\n\r\n")
+        worker.await_board(lambda board: board["workers"]["busy"] == 1)
+        waiting = threading.Thread(target=worker.get)
+        waiting.start()
+        worker.await_board(lambda board: board["workers"]["queue"] == 1)
+        assert b"connection: close" in first.recv(4096).lower()
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert worker.await_board(lambda board: board["workers"]["queue"] == 0)
+    assert worker.get()[1].get("Connection") != "close"
+
+
+def test_a_queue_gets_the_slot_of_an_idle_connection(start) -> None:
+    worker = start("--mpm", "worker", "--threads", "1", "--keep-alive-timeout", "60")
+    with worker.connect() as idle:
+        assert not told(idle)
+        assert worker.get()[0] == 200
+        assert idle.recv(1) == b""
