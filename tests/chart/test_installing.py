@@ -40,7 +40,8 @@ def release(served: Cluster, chart: Path) -> Iterator[str]:
 
 
 def install(cluster: Cluster, chart: Path, name: str, *options: str) -> None:
-    repository, _, tag = cluster.operator_image.rpartition(":")
+    images = {"image": cluster.operator_image, "workerImage": cluster.worker_image}
+    parts = {name: image.rpartition(":") for name, image in images.items()}
     cluster.helm(
         "upgrade",
         "--install",
@@ -49,7 +50,7 @@ def install(cluster: Cluster, chart: Path, name: str, *options: str) -> None:
         f"--namespace={name}",
         "--set=crds.install=false",
         f"--set=watchNamespaces={{{name}}}",
-        f"--set=image.repository={repository},image.tag={tag},workerImage={cluster.worker_image}",
+        *(f"--set={name}.repository={part[0]},{name}.tag={part[2]}" for name, part in parts.items()),
         *options,
         "--wait",
         "--timeout=120s",

@@ -149,7 +149,20 @@ def test_no_variable_is_one_that_the_operator_does_not_know(render: Callable[...
 def test_an_image_is_named_by_registry_tag_or_digest(
     render: Callable[..., Objects], image: dict[str, str], reference: str
 ) -> None:
-    assert operator(render({"image": image}))["image"] == reference
+    container = operator(render({"image": image}))
+    assert container["image"] == reference
+
+
+def test_the_workers_image_comes_from_the_operators_registry_unless_it_has_its_own(
+    render: Callable[..., Objects],
+) -> None:
+    def worker(values: dict[str, Any]) -> str:
+        named = {entry["name"]: entry.get("value") for entry in operator(render(values))["env"]}
+        return str(named["MPM_OPERATOR_WORKER_IMAGE"])
+
+    ours = {"image": {"registry": "ours"}}
+    assert worker(ours) == f"ours/mpm-worker:{__version__}"
+    assert worker(ours | {"workerImage": {"registry": "theirs", "tag": "3"}}) == "theirs/mpm-worker:3"
 
 
 def test_metrics_can_be_reached_and_monitored(

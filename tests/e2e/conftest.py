@@ -25,6 +25,7 @@ def repository_and_tag(image: str) -> tuple[str, str]:
 def install(cluster: Cluster, *extra: str) -> None:
     """`helm upgrade --install` of the chart with this checkout's images, until its pods are ready."""
     repository, tag = repository_and_tag(cluster.operator_image)
+    worker_repository, worker_tag = repository_and_tag(cluster.worker_image)
     cluster.helm(
         "upgrade",
         "--install",
@@ -34,7 +35,8 @@ def install(cluster: Cluster, *extra: str) -> None:
         "--create-namespace",
         f"--set=image.repository={repository}",
         f"--set=image.tag={tag}",
-        f"--set=workerImage={cluster.worker_image}",
+        f"--set=workerImage.repository={worker_repository}",
+        f"--set=workerImage.tag={worker_tag}",
         *extra,
         "--wait",
         "--timeout=120s",

@@ -37,17 +37,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* An image reference; give the root and the image. */}}
 {{- define "mpm-operator.image" -}}
-{{- with .Values.image -}}
-{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
-{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
-{{- end }}
-{{- end }}
-
-{{- define "mpm-operator.workerImage" -}}
-{{- if .Values.workerImage }}{{ .Values.workerImage }}
-{{- else }}{{ with .Values.image.registry }}{{ . }}/{{ end }}mpm-worker:{{ .Chart.AppVersion }}
-{{- end }}
+{{- with default .root.Values.image.registry .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end }}
 {{- end }}
 
 {{/* What the operator may do with WebServers and what belongs to them, verb by verb. */}}
