@@ -44,6 +44,10 @@ _TRIES = 3
 """Starts of the first pods that may fail in another way before the run is given up."""
 
 
+_NO_SERVER = "no server could be started"
+"""In the supervisor's last line, after the one with the cause."""
+
+
 class AppFailed(Exception):
     """No pod could start; the text says why."""
 
@@ -190,7 +194,8 @@ class _Run:
 
     def _why(self, pod: LocalPod) -> str:
         app = self._wish.document.spec.app.module
-        said = next((line for line in reversed(pod.last_lines) if line.strip()), "it said nothing")
+        causes = [line for line in pod.last_lines if line.strip() and _NO_SERVER not in line]
+        said = causes[-1].rpartition("cannot be started: ")[2] if causes else "it said nothing"
         return f"spec.app.module: `{app}` cannot be started (exit code {pod.exit_code}): {said}"
 
     def _make_pod(self, name: str) -> LocalPod:
