@@ -44,8 +44,8 @@ _TRIES = 3
 """Starts of the first pods that may fail in another way before the run is given up."""
 
 
-_NO_SERVER = "no server could be started"
-"""In the supervisor's last line, after the one with the cause."""
+_SUPERVISOR, _CAUSE = "mpm-worker: ", "cannot be started: "
+"""How the supervisor's own lines begin, and after what it names the cause; the app's traceback may follow."""
 
 
 class AppFailed(Exception):
@@ -194,8 +194,10 @@ class _Run:
 
     def _why(self, pod: LocalPod) -> str:
         app = self._wish.document.spec.app.module
-        causes = [line for line in pod.last_lines if line.strip() and _NO_SERVER not in line]
-        said = causes[-1].rpartition("cannot be started: ")[2] if causes else "it said nothing"
+        said = "it said nothing"
+        for line in pod.last_lines:
+            if _CAUSE in line or (line.strip() and not line.startswith(_SUPERVISOR)):
+                said = line.rpartition(_CAUSE)[2]
         return f"spec.app.module: `{app}` cannot be started (exit code {pod.exit_code}): {said}"
 
     def _make_pod(self, name: str) -> LocalPod:
