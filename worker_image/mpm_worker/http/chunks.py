@@ -92,9 +92,10 @@ class ChunkedBody:
         match = _SIZE(line)
         if match is None:
             raise ProtocolError(400, "a chunk-size line breaks the grammar (RFC 9112, 7.1)")
-        if len(match[1]) > 16:
+        digits = match[1].lstrip(b"0")
+        if len(digits) > 16:
             raise ProtocolError(400, "a chunk-size has more than 16 digits (RFC 9112, 7.1)")
-        size = int(match[1], 16)
+        size = int(digits or b"0", 16)
         self._total += size
         if self._total > self._limits.body:
             raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")

@@ -126,23 +126,23 @@ class Connection:
             if (self._left or self._chunks is not None) and not self.skip_body():
                 return None
             data = self._data
-            if data[:1] == b"\r":
+            end = data.find(b"\r\n\r\n", self._searched)
+            if data.startswith(b"\r\n"):
                 # Empty lines before a request line are ignored (RFC 9112, 2.2).
                 while data.startswith(b"\r\n"):
                     data = data[2:]
                 self._data = data
-            end = data.find(b"\r\n\r\n", self._searched)
-            if end < 0:
+                end = data.find(b"\r\n\r\n")
+            if end >= 0:
+                return self._read_head(data, end)
+            if data:
                 self._wait(data)
-                return None
-            return self._read_head(data, end)
+            return None
         except ProtocolError as error:
             raise self._keep(error) from None
 
     def _wait(self, data: bytes) -> None:
         """Refuses as early as possible what cannot become a head."""
-        if not data:
-            return
         if self._lines is None:
             self._lines = HeadLines(self.limits)
         self._lines.advance(data)
@@ -165,7 +165,8 @@ class Connection:
             if isinstance(error, ProtocolError):
                 raise
             raise ProtocolError(400, "the header section breaks the grammar (RFC 9112, 5)") from error
-        self._begin_body(line, fields)
+        if not fields.plain or line[4] == "0":
+            self._begin_body(line, fields)
         self._data = data[end + 4 :]
         return Request(line, fields)
 

@@ -38,7 +38,8 @@ _SECRETS: Final = frozenset(("HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_PROXY_AU
 class Fields:
     """One header section, read: `cgi` are the environ entries, the rest is what the connection must know.
 
-    The class attributes are what most sections leave as it is.
+    `plain`: Host and nothing else that the connection must heed. The class attributes are what most sections
+    leave as it is.
     """
 
     length = 0
@@ -48,9 +49,10 @@ class Fields:
     expect = False  # 100-continue
     other_expectation = False
 
-    def __init__(self, cgi: dict[str, str], has_host: bool) -> None:
+    def __init__(self, cgi: dict[str, str], has_host: bool, plain: bool) -> None:
         self.cgi = cgi
         self.has_host = has_host
+        self.plain = plain
 
 
 def parse_fields(section: str, most: int) -> Fields:
@@ -69,7 +71,7 @@ def parse_fields(section: str, most: int) -> Fields:
         marks |= mark
     if len(lines) > most:
         raise ProtocolError(431, f"more than {most} fields")
-    fields = Fields(cgi, bool(marks & _HOST))
+    fields = Fields(cgi, bool(marks & _HOST), marks & ~(_CONNECTION | _DROPPED) == _HOST)
     if marks > _HOST:
         _heed(marks, fields, cgi)
     return fields
@@ -136,8 +138,9 @@ def _frame(fields: Fields, length: str | None, coding: str | None) -> None:
         assert length is not None
         if not _DIGITS(length):
             raise ProtocolError(400, "Content-Length is not a row of digits (RFC 9110, 8.6)")
+        digits = length.lstrip("0") or "0"
         # Twenty digits are beyond any limit; int() itself refuses thousands of them.
-        fields.length = int(length) if len(length) < 20 else 1 << 64
+        fields.length = int(digits) if len(digits) < 20 else 1 << 64
         return
     if length is not None:
         raise ProtocolError(400, "Content-Length together with Transfer-Encoding (RFC 9112, 6.1)")

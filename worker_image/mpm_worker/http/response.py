@@ -59,9 +59,11 @@ def read_start(status: str, headers: list[tuple[str, str]]) -> tuple[int, int | 
         raise ValueError(f"CR, LF or NUL in a response header (RFC 9110, 5.5): {_culprit(headers)}")
     if not text.isascii():
         text.encode("latin-1")
-    if not marks & _DATE:
-        text += date_line(int(time.time()))
-    if not marks & _SERVER:
+    if not marks & (_DATE | _SERVER):
+        text += date_and_server(int(time.time()))
+    elif not marks & _DATE:
+        text += date_and_server(int(time.time())).removesuffix(SERVER)
+    elif not marks & _SERVER:
         text += SERVER
     return code, length, text
 
@@ -102,14 +104,14 @@ def _culprit(headers: list[tuple[str, str]]) -> str:
 _date: tuple[int, str] = (-1, "")
 
 
-def date_line(now: int) -> str:
-    """The Date field for second `now` of the Unix epoch, made once a second (RFC 9110, 6.6.1)."""
+def date_and_server(now: int) -> str:
+    """The Date field for second `now` of the Unix epoch, made once a second (RFC 9110, 6.6.1), and Server."""
     global _date
-    second, line = _date
+    second, lines = _date
     if second != now:
-        line = f"Date: {formatdate(now, usegmt=True)}\r\n"
-        _date = (now, line)
-    return line
+        lines = f"Date: {formatdate(now, usegmt=True)}\r\n{SERVER}"
+        _date = (now, lines)
+    return lines
 
 
 def error_response(error: ProtocolError) -> bytes:
@@ -120,7 +122,7 @@ def error_response(error: ProtocolError) -> bytes:
         reason = "Error"
     body = f"{error.status} {reason}: {error.rule}\n".encode("latin-1", "replace")
     head = (
-        f"HTTP/1.1 {error.status} {reason}\r\n{date_line(int(time.time()))}{SERVER}"
+        f"HTTP/1.1 {error.status} {reason}\r\n{date_and_server(int(time.time()))}"
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode("latin-1") if error.bodyless else head.encode("latin-1") + body

@@ -12,7 +12,7 @@ from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.response import CONTINUE, error_response, read_start
 from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
 from mpm_worker.wsgi.files import FileWrapper
-from mpm_worker.wsgi.sending import is_tls, send, send_file
+from mpm_worker.wsgi.sending import is_tls, send_file, send_more, send_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,6 +52,7 @@ class Exchange:
     _keep = False
     _gone = False  # the client takes no more
     _cut = False  # the response broke off where only a reset can tell the client
+    _has_body = False  # the request
     _invited = True  # whether the client does not wait for 100 Continue
     _code = 0
     _length: int | None = None
@@ -118,13 +119,13 @@ class Exchange:
 
     def _respond_list(self, blocks: list[bytes]) -> None:
         """All content is there: its length is known, and the application reads no more of the request."""
-        connection = self._connection
-        if not connection.body_done and connection.error is None and self._invited:
+        if self._has_body:
             self._skip_arrived_body()
         size = sum(map(len, blocks))
         self._declare(size)
         if size <= _JOIN:
-            blocks = [b"".join(blocks)]
+            self._send_block(b"".join(blocks))
+            return
         for block in blocks:
             if not self._send_block(block):
                 break
@@ -201,7 +202,9 @@ class Exchange:
                 framed = False
         # Asked in any case: the owner counts on it.
         must_close = self._must_close()
-        self._keep = framed and request.keep_alive and not must_close and self._body_in_reach()
+        self._keep = framed and request.keep_alive and not must_close
+        if self._has_body and not self._body_in_reach():
+            self._keep = False
         if not self._keep:
             text += "Connection: close\r\n"
         elif not request.version[1]:
@@ -242,7 +245,10 @@ class Exchange:
 
     def _send(self, data: bytes, more: bool = False) -> None:
         try:
-            send(self._sock, data, more)
+            if more:
+                send_more(self._sock, data)
+            elif (count := self._sock.send(data)) < len(data):
+                send_rest(self._sock, data, count)
         except OSError as error:
             raise self._lost(error) from error
 
@@ -250,8 +256,9 @@ class Exchange:
         self._gone = True
         return ClientGone(f"the response could not be sent: {error}")
 
-    def inviter(self) -> Callable[[], None] | None:
-        """What sends 100 Continue, if the client waits for it (RFC 9110, 10.1.1)."""
+    def expect_body(self) -> Callable[[], None] | None:
+        """The request has a body. Gives what sends 100 Continue if the client waits for it."""
+        self._has_body = True
         if not self._request.expect_continue or self._connection.body_arrived:
             return None
         self._invited = False
@@ -294,16 +301,17 @@ class Exchange:
             except OSError:
                 pass  # gone already
             return Outcome(False, self._code, self.sent, abort=True)
-        keep = self._keep and (
-            self._connection.body_done or drain(self._sock, self._connection, self._timeout)
-        )
+        keep = self._keep
+        if keep and self._has_body:
+            keep = drain(self._sock, self._connection, self._timeout)
         return Outcome(keep, self._code, self.sent)
 
     def _skip_arrived_body(self) -> None:
-        try:
-            self._connection.skip_body()
-        except ProtocolError as error:
-            raise RequestBodyError(str(error)) from error
+        if self._connection.error is None and self._invited:
+            try:
+                self._connection.skip_body()
+            except ProtocolError as error:
+                raise RequestBodyError(str(error)) from error
 
     def log(self, message: str, error: BaseException | None = None) -> None:
         """One write, so that threads do not mix their lines."""

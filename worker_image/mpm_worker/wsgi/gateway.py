@@ -45,7 +45,7 @@ def serve(
     if connection.body_done:
         environ["wsgi.input"] = io.BytesIO()
     else:
-        body = BodyStream(sock, connection, settings.timeout, exchange.inviter())
+        body = BodyStream(sock, connection, settings.timeout, exchange.expect_body())
         environ["wsgi.input"] = io.BufferedReader(body, _READ_BUFFER)
     if connection.peer is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer

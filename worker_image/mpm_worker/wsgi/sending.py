@@ -15,16 +15,19 @@ def is_tls(sock: socket.socket) -> bool:
     return hasattr(sock, "pending")
 
 
-def send(sock: socket.socket, data: bytes, more: bool = False) -> None:
-    """All of `data`; `more` = the rest of the packet comes at once.
+def send_rest(sock: socket.socket, data: bytes, count: int) -> None:
+    """`data` from byte `count` on.
 
     Not sendall: there the timeout is one for all bytes, and a slow client may take long for many.
     """
-    count = sock.send(data, socket.MSG_MORE) if more and not is_tls(sock) else sock.send(data)
-    if count < len(data):
-        rest = memoryview(data)
-        while count < len(data):
-            count += sock.send(rest[count:])
+    rest = memoryview(data)
+    while count < len(data):
+        count += sock.send(rest[count:])
+
+
+def send_more(sock: socket.socket, data: bytes) -> None:
+    """All of `data`, which the caller's next bytes may share a packet with."""
+    send_rest(sock, data, sock.send(data) if is_tls(sock) else sock.send(data, socket.MSG_MORE))
 
 
 def send_file(sock: socket.socket, descriptor: int, offset: int, count: int, timeout: float) -> int:
