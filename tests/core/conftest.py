@@ -244,12 +244,20 @@ class World:
             self._control(by_name[control.pod], control)
 
     def _call(self, pod: WorldPod, call: Callable[[WorldPod], None]) -> None:
+        self.controls += 1
+        number = self.controls
+
+        def arrive() -> None:
+            if number > pod.sequence:
+                pod.sequence = number
+                call(pod)
+
         if self.dice.random() < self.lost:
             return
         if self.delay:
-            self.late.append((self.now + self.dice.uniform(0, self.delay), lambda: call(pod)))
+            self.late.append((self.now + self.dice.uniform(0, self.delay), arrive))
         else:
-            call(pod)
+            arrive()
 
     def _resume(self, pod: WorldPod) -> None:
         if pod.state in (PodState.QUIESCING, PodState.DRAINED):
@@ -260,13 +268,7 @@ class World:
             pod.state, pod.quiesced_at = PodState.QUIESCING, self.now
 
     def _control(self, pod: WorldPod, control: Control) -> None:
-        self.controls += 1
-        number = 1_000_000 + self.controls
-
         def put(pod: WorldPod) -> None:
-            if number <= pod.sequence:
-                return
-            pod.sequence = number
             changes = control.changes
             pod.threads = int(changes.get("threadsPerChild", pod.threads))
             pod.ceiling = int(changes.get("threadsCeiling", pod.ceiling))

@@ -15,7 +15,7 @@ from .snapshot import PodState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .effective import Correction, Effective
+    from .effective import Correction
     from .sizing import Size
     from .snapshot import Snapshot
     from .survey import Survey
@@ -26,11 +26,20 @@ EPISODE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something wrong right now: the word of its condition and Event, and a sentence for who can mend it."""
+    """Something wrong: the word of its condition and Event, and a sentence for who can mend it."""
 
     reason: str
     message: str
-    severity: str = "Warning"
+    number: int = 0
+    """The value to raise a limit to; while it lasts the message follows it only when it has grown much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A trouble that lasts: when it was last seen, and as what it was told."""
+
+    seen_at: float
+    trouble: Trouble
 
 
 def accepted(corrections: Sequence[Correction]) -> Condition:
@@ -48,13 +57,20 @@ def troubles(snapshot: Snapshot, seen: Survey, size: Size) -> dict[str, Trouble]
     if seen.accepting and seen.shown.idle == 0 and seen.queue > 0:
         found["Saturated"] = Trouble("QueueFormed", "no slot is idle and requests wait")
     if size.bound == "MaxRequestWorkers":
-        found["ScalingLimited"] = Trouble("MaxRequestWorkersReached", _reached(effective, size))
+        needed = size.wanted * effective.slots_per_pod
+        found["ScalingLimited"] = Trouble(
+            "MaxRequestWorkersReached",
+            f"server reached MaxRequestWorkers of {effective.max_request_workers}; raise maxRequestWorkers "
+            f"to {needed} to let {plural(size.wanted, 'pod')} run, if their database bears it",
+            needed,
+        )
     elif size.bound == "ServerLimit":
+        needed = (size.wanted + 1) * effective.processes_per_pod
         found["ScalingLimited"] = Trouble(
             "ServerLimitReached",
             f"ServerLimit of {effective.server_limit} servers is reached, ending and rolling pods included; "
-            f"raise serverLimit to {(size.wanted + 1) * effective.processes_per_pod} to let "
-            f"{plural(size.wanted, 'pod')} run",
+            f"raise serverLimit to {needed} to let {plural(size.wanted, 'pod')} run",
+            needed,
         )
     elif size.bound == "PodsFailing":
         found["ScalingLimited"] = Trouble(
@@ -86,42 +102,37 @@ def troubles(snapshot: Snapshot, seen: Survey, size: Size) -> dict[str, Trouble]
     return found
 
 
-def _reached(effective: Effective, size: Size) -> str:
-    needed = size.wanted * effective.slots_per_pod
-    return (
-        f"server reached MaxRequestWorkers of {effective.max_request_workers}; raise maxRequestWorkers to "
-        f"{needed} to let {plural(size.wanted, 'pod')} run, if what they use (a database, perhaps) bears it"
-    )
-
-
 def episodes(
-    before: Mapping[str, float], found: Mapping[str, Trouble], now: float
-) -> tuple[dict[str, float], tuple[Note, ...]]:
-    """Return when each trouble was last seen, and a note for each that is new."""
-    lasting = {name: at for name, at in before.items() if now - at < EPISODE_SECONDS}
-    notes = tuple(
-        Note(trouble.severity, trouble.reason, trouble.message)
-        for name, trouble in found.items()
-        if name not in lasting
-    )
-    return lasting | dict.fromkeys(found, now), notes
+    before: Mapping[str, Episode], found: Mapping[str, Trouble], now: float
+) -> tuple[dict[str, Episode], tuple[Note, ...]]:
+    """Return the troubles that last, and a note for each that is new."""
+    lasting = {name: old for name, old in before.items() if now - old.seen_at < EPISODE_SECONDS}
+    notes = []
+    for name, trouble in found.items():
+        old = lasting.get(name)
+        if old is None or old.trouble.reason != trouble.reason:
+            notes.append(Note("Warning", trouble.reason, trouble.message))
+            old = None
+        same = old is not None and trouble.number <= old.trouble.number * 1.2
+        lasting[name] = Episode(now, old.trouble if old is not None and same else trouble)
+    return lasting, tuple(notes)
 
 
 def conditions(
     snapshot: Snapshot,
     seen: Survey,
-    found: Mapping[str, Trouble],
-    lasting: Mapping[str, float],
+    lasting: Mapping[str, Episode],
 ) -> tuple[Condition, ...]:
     """Return every condition but Accepted, which belongs to who read the spec."""
+    found = {name: episode.trouble for name, episode in lasting.items()}
     available = _available(snapshot, seen, found)
     progressing = _progressing(snapshot, seen, found)
     return (
         available,
         progressing,
         _scaling_active(snapshot, found),
-        _limited(found, lasting),
-        _saturated(lasting),
+        _limited(found),
+        _saturated(found),
         _ready(available, progressing, found),
     )
 
@@ -175,8 +186,8 @@ def _scaling_active(snapshot: Snapshot, found: Mapping[str, Trouble]) -> Conditi
     if snapshot.manual_replicas is not None:
         return inactive(
             "ManualReplicas",
-            f"spec.replicas is {snapshot.manual_replicas}: that many pods, and only threads are tuned; to scale "
-            "by the scoreboard again: kubectl patch webserver NAME --type=json "
+            f"spec.replicas is {snapshot.manual_replicas}: that many pods, and only threads are tuned; to "
+            "scale by the scoreboard again: kubectl patch webserver NAME --type=json "
             """-p='[{"op":"remove","path":"/spec/replicas"}]'""",
         )
     if "Unreachable" in found:
@@ -185,22 +196,17 @@ def _scaling_active(snapshot: Snapshot, found: Mapping[str, Trouble]) -> Conditi
     return Condition("ScalingActive", ConditionStatus.TRUE, "Scoreboards", f"pods follow {message}")
 
 
-def _limited(found: Mapping[str, Trouble], lasting: Mapping[str, float]) -> Condition:
+def _limited(found: Mapping[str, Trouble]) -> Condition:
     trouble = found.get("ScalingLimited")
     if trouble is not None:
         return Condition("ScalingLimited", ConditionStatus.TRUE, trouble.reason, trouble.message)
-    if "ScalingLimited" in lasting:
-        return Condition(
-            "ScalingLimited", ConditionStatus.TRUE, "LimitReached", "a limit held growth just now"
-        )
     return Condition("ScalingLimited", ConditionStatus.FALSE, "WithinLimits", "no limit holds growth")
 
 
-def _saturated(lasting: Mapping[str, float]) -> Condition:
-    if "Saturated" in lasting:
-        return Condition(
-            "Saturated", ConditionStatus.TRUE, "QueueFormed", "no slot was idle and requests waited just now"
-        )
+def _saturated(found: Mapping[str, Trouble]) -> Condition:
+    trouble = found.get("Saturated")
+    if trouble is not None:
+        return Condition("Saturated", ConditionStatus.TRUE, trouble.reason, trouble.message)
     return Condition("Saturated", ConditionStatus.FALSE, "SlotsIdle", "requests find idle slots")
 
 

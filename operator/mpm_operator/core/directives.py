@@ -262,10 +262,12 @@ def _workers(
             f"for at most {whole // threads} servers.",
         )
         workers = whole
-    if limit_given is None:
-        servers = workers // threads
-        return workers, min(law.servers_hard, servers + max(processes, -(-servers // 4)))
-    return _workers_within(workers, limit_given, processes, threads, law, found), limit_given
+    servers = workers // threads
+    roomy = servers + max(processes, -(-servers // 4))
+    if limit_given is None and roomy <= law.servers_hard:
+        return workers, roomy
+    limit = law.servers_hard if limit_given is None else limit_given
+    return _workers_within(workers, limit, processes, threads, law, found), limit
 
 
 def _workers_within(

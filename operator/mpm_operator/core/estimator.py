@@ -23,7 +23,8 @@ RATE_SECONDS = 8.0
 SERVICE_SECONDS = 30.0
 """Time constant of the service time: it changes slowly, and rare completions must not shake it."""
 JUMP_SIGMAS = 4.0
-"""A sample so far from the mean is no noise of a Poisson stream: half of the way is gone at once."""
+"""A sample so far from the mean is no noise of a Poisson stream: half of the way is gone at once, and after a
+second one on the same side the mean begins anew."""
 STALE_SECONDS = 10.0
 """A rate that no line confirmed for so long is forgotten with its pod."""
 
@@ -63,6 +64,8 @@ class Load:
     """Seconds for which the queue stood still in front of full slots: clients that wait for their answer
     before they ask again, and would ask more if they were served."""
     queue_before: int = 0
+    jump: int = 0
+    """1 or -1 when the last sample lay far above or below the mean."""
 
     @property
     def service_seconds(self) -> float:
@@ -136,8 +139,11 @@ def _sample(
     samples = load.samples + 1 if load.samples or bases else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
     gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))
+    jump = 0
     if abs(seen - load.rate) > JUMP_SIGMAS * sqrt(max(load.rate, 1.0) / passed):
-        gain = max(gain, 0.5)
+        jump = 1 if seen > load.rate else -1
+        gain = 1.0 if jump == load.jump else max(gain, 0.5)
+        samples = 2 if jump == load.jump else samples
     fade = exp(-passed / SERVICE_SECONDS)
     still = queue > 0 and idle == 0 and abs(queue - load.queue_before) <= max(1.0, 0.1 * done * passed)
     return Load(
@@ -151,4 +157,5 @@ def _sample(
         overflowing=overflowing,
         held_back=load.held_back + passed if still else 0.0,
         queue_before=queue,
+        jump=jump,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .explain import plural
 from .maintenance import Pool, Spawn, is_due, maintain
 from .staffing import pods_for
 
@@ -67,8 +68,13 @@ def by_band(effective: Effective, band: Band, seen: Survey, have: int, spawn: Sp
         why = f"{idle} idle slots are more than MaxSpare{unit} {band.max_spare}: one pod may go at a time"
     else:
         reason = "Steady"
-        why = f"{idle} idle slots are between MinSpare{unit} {band.min_spare} and MaxSpare{unit} {band.max_spare}"
-    want = have + -(-change // processes) if change > 0 else have
+        why = f"{idle} idle slots are within the band of {band.min_spare} to {band.max_spare}"
+    want = have
+    if change > 0:
+        want = have + -(-change // processes)
+    elif missing > 0 and is_due(spawn, now):
+        # A limit stands in the way: ask for all, so that it is named with the number to raise it to.
+        want = have + -(-missing // slots_per_pod)
     return Need(want, keep, int(change < 0), len(seen.victims) + 1, after, reason, why)
 
 
@@ -80,27 +86,28 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
     pods are doubled, and nothing more is added while pods start.
     """
     percent = effective.wait_probability_percent
-    offered = load.offered
     backlog = seen.queue * load.service_seconds / DRAIN_QUEUE_SECONDS
-    keep = pods_for(offered, effective.slots_per_pod, percent, pooled=pooled)
-    want = pods_for(offered + backlog, effective.slots_per_pod, percent, pooled=pooled)
+    offered = load.offered + backlog
+    want = pods_for(offered, effective.slots_per_pod, percent, pooled=pooled)
     why = (
-        f"{want} pods serve a load of {offered + backlog:.1f} slots ({load.rate:.1f} requests/s x "
-        f"{load.service_seconds * 1000:.0f} ms, queue {seen.queue}) with at most {percent} % of them waiting"
+        f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({load.rate:.1f} requests/s x "
+        f"{load.service_seconds * 1000:.0f} ms, {seen.queue} waiting): at most {percent} % have to wait"
     )
-    reason = "Steady" if want == have else "LoadRose" if want > have else "LoadFell"
+    reason = "Steady"
+    if want > have:
+        reason = "QueueFormed" if seen.queue else "LoadRose"
+    elif want < have:
+        reason = "LoadFell"
     if seen.coming == 0 and want <= have and load.overflowing:
         want, reason = 2 * have, "BacklogOverflows"
         why = "accept queues overflow, so the load is at least what is seen: twice the pods"
-    elif seen.coming == 0 and want <= 2 * have and load.held_back >= HELD_BACK_SECONDS:
+    elif seen.coming == 0 and want < 2 * have and load.held_back >= HELD_BACK_SECONDS:
         most = pods_for(float(seen.load), effective.slots_per_pod, percent, pooled=pooled)
-        if most > want:
+        if most > max(want, have):
             want, reason = min(2 * have, most), "QueueFormed"
-            why = f"{seen.queue} requests wait steadily before full slots: {want} pods, twice as many at most"
-    if want > have and seen.queue:
-        reason = "QueueFormed" if reason == "LoadRose" else reason
+            why = f"{seen.queue} requests wait steadily before full slots: {want} pods, at most twice as many"
     step = max(1, have // 10)
-    return Need(want, keep, step, step, Spawn(), reason, why)
+    return Need(want, want, step, step, Spawn(), reason, why)
 
 
 def remember(

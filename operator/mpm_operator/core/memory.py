@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .ceilings import Grant
+    from .conditions import Episode
     from .plan import Decision
     from .victims import Victim
 
@@ -40,8 +41,8 @@ class Memory:
     rolling: bool = False
     start: int = 0
     """Pods of the first creation that could not all be asked for at once; 0 = they were."""
-    episodes: Mapping[str, float] = field(default_factory=dict)
-    """Troubles that were told of, and when they were last seen."""
+    episodes: Mapping[str, Episode] = field(default_factory=dict)
+    """Troubles that were told of and last."""
     desired: int | None = None
     """Desired pods of the last plan."""
     said: Decision | None = None

@@ -84,7 +84,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
         rebalance=() if silent_plan else rebalance,
         totals=seen.shown,
         threads_per_child=effective.threads_per_child,
-        conditions=conditions.conditions(snapshot, seen, found, lasting),
+        conditions=conditions.conditions(snapshot, seen, lasting),
         decision=said,
         notes=notes,
         memory=Memory(
@@ -135,7 +135,7 @@ def _first(snapshot: Snapshot, now: float) -> Plan:
         desired=pods,
         replicas=deal.room,
         threads_per_child=effective.threads_per_child,
-        conditions=conditions.conditions(snapshot, seen, found, lasting),
+        conditions=conditions.conditions(snapshot, seen, lasting),
         decision=decision,
         notes=notes,
         memory=replace(memory, episodes=lasting),

@@ -94,7 +94,7 @@ def shrink(
     wanted = base.pods - surplus
     if snapshot.rolling:
         return Size(bound="RollingOut", wanted=wanted)
-    under_way = len(seen.victims)
+    under_way = len(seen.victims) + len(seen.strays)
     dispensable = base.coming + len(seen.broken)
     if dispensable:
         # A ReplicaSet might take a draining victim for a starting pod: one kind of reduction at a time.

@@ -1,0 +1,149 @@
+"""The offered load from scoreboard lines: in requests, not clipped when pods are full, deaf to restarts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from math import sqrt
+
+import pytest
+
+from mpm_operator.core.estimator import Load, observe
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
+
+
+@dataclass
+class Counters:
+    """One pod's counters, moved by hand; `tick` is a second and a line."""
+
+    name: str = "shop-1"
+    boot: str = "a"
+    slots: int = 25
+    busy: int = 0
+    queue: int = 0
+    accesses: int = 0
+    busy_ms: int = 0
+    overflows: int = 0
+    now: float = field(default=100.0)
+
+    def tick(self, load: Load, seconds: float = 1.0) -> Load:
+        self.now += seconds
+        report = Report(
+            at=self.now, boot=self.boot, state=PodState.SERVING, servers=1, threads_per_child=self.slots,
+            threads_ceiling=self.slots, busy=self.busy, idle=self.slots - self.busy, total=self.slots,
+            queue=self.queue, backlog_limit=511, overflows=self.overflows, connections=0, keep_alive=0,
+            accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0,
+            memory_limit=0,
+        )  # fmt: skip
+        pod = Pod(self.name, PodPhase.READY, 0.0, report=report)
+        return observe(load, [pod], self.busy, self.slots - self.busy, self.queue, self.now)
+
+    def serve(self, requests: int, seconds_each: float) -> None:
+        self.accesses += requests
+        self.busy_ms += round(requests * seconds_each * 1000)
+
+
+def test_a_steady_stream_is_arrivals_times_service_time() -> None:
+    pod, load = Counters(busy=10), Load()
+    for _ in range(60):
+        pod.serve(100, 0.1)
+        load = pod.tick(load)
+    assert load.rate == pytest.approx(100)
+    assert load.service_seconds == pytest.approx(0.1)
+    assert load.offered == pytest.approx(10)
+
+
+def test_a_full_pod_still_shows_what_arrives() -> None:
+    """25 slots of 1 s complete 25 a second, 60 a second arrive: the queue grows by the rest."""
+    pod, load = Counters(busy=25), Load()
+    for _ in range(40):
+        pod.serve(25, 1.0)
+        pod.queue += 35
+        load = pod.tick(load)
+    assert load.offered == pytest.approx(60, rel=0.05)
+
+
+def test_a_backlog_that_only_drains_is_no_load() -> None:
+    """A queue of 500 is worked off while 10 a second arrive: completions do not count as arrivals."""
+    pod, load = Counters(busy=25, queue=500), Load()
+    for _ in range(30):
+        pod.serve(25, 1.0)
+        pod.queue -= 15
+        load = pod.tick(load)
+    assert load.rate == pytest.approx(10, rel=0.05)
+
+
+def test_long_requests_count_before_the_first_of_them_ends() -> None:
+    pod, load = Counters(busy=20), Load()
+    for _ in range(30):
+        load = pod.tick(load)
+    assert load.offered == pytest.approx(20, rel=0.01)
+
+
+def test_a_restart_of_the_pod_counts_nothing_backwards() -> None:
+    pod, load = Counters(busy=10), Load()
+    for _ in range(30):
+        pod.serve(100, 0.1)
+        load = pod.tick(load)
+    pod.boot, pod.accesses, pod.busy_ms = "b", 0, 0
+    load = pod.tick(load)
+    for _ in range(30):
+        pod.serve(100, 0.1)
+        load = pod.tick(load)
+    assert load.offered == pytest.approx(10, rel=0.05)
+
+
+def test_a_jump_is_known_after_two_seconds() -> None:
+    pod, load = Counters(busy=6), Load()
+    for _ in range(60):
+        pod.serve(60, 0.1)
+        load = pod.tick(load)
+    pod.busy = 25
+    for _ in range(3):
+        pod.serve(300, 0.1)
+        load = pod.tick(load)
+    assert load.offered == pytest.approx(30, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [20, 100, 400])
+def test_the_error_is_near_the_statistical_floor_of_its_window(rate: int) -> None:
+    """A mean that forgets with time constant T has variance rate / 2T: the floor for that memory."""
+    dice = random.Random(7)
+    pod, load = Counters(slots=200), Load()
+    errors = []
+    for second in range(1200):
+        arrived = sum(dice.random() < rate / 5000 for _ in range(5000))
+        pod.busy = round(rate * 0.1)
+        pod.serve(arrived, 0.1)
+        load = pod.tick(load)
+        if second > 60:
+            errors.append((load.rate - rate) ** 2)
+    floor = sqrt(rate / 16)
+    assert sqrt(sum(errors) / len(errors)) <= 1.25 * floor
+
+
+def test_overflowing_queues_say_that_the_load_is_at_least() -> None:
+    pod, load = Counters(busy=25, queue=511), Load()
+    load = pod.tick(pod.tick(load))
+    assert not load.overflowing
+    pod.overflows = 3
+    assert pod.tick(load).overflowing
+
+
+def test_lines_that_come_too_fast_are_not_divided_by_their_tiny_interval() -> None:
+    pod, load = Counters(busy=5), Load()
+    for _ in range(200):
+        pod.serve(5, 0.1)
+        load = pod.tick(load, 0.1)
+    assert load.rate == pytest.approx(50, rel=0.1)
+
+
+def test_clients_that_wait_before_they_ask_again_show_as_a_queue_that_stands_still() -> None:
+    pod, load = Counters(slots=5, busy=5, queue=35), Load()
+    for _ in range(6):
+        pod.serve(100, 0.05)
+        load = pod.tick(load)
+    assert load.held_back >= 4
+    pod.queue = 70
+    pod.serve(100, 0.05)
+    assert pod.tick(load).held_back == 0
