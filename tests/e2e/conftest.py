@@ -1,50 +1,21 @@
-"""The product as a user has it: the chart installed on the real cluster."""
+"""Lets the tests of this folder import `product`, and installs it."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from product import install, uninstall
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testcluster.cluster import Cluster
-
-REPOSITORY = Path(__file__).parents[2]
-RELEASE = "mpm-operator"
-NAMESPACE = "mpm-system"
-
-
-def repository_and_tag(image: str) -> tuple[str, str]:
-    repository, _, tag = image.rpartition(":")
-    return repository, tag
-
-
-def install(cluster: Cluster, *extra: str) -> None:
-    """`helm upgrade --install` of the chart with this checkout's images, until its pods are ready."""
-    repository, tag = repository_and_tag(cluster.operator_image)
-    worker_repository, worker_tag = repository_and_tag(cluster.worker_image)
-    cluster.helm(
-        "upgrade",
-        "--install",
-        RELEASE,
-        str(REPOSITORY / "charts" / "mpm-operator"),
-        f"--namespace={NAMESPACE}",
-        "--create-namespace",
-        f"--set=image.repository={repository}",
-        f"--set=image.tag={tag}",
-        f"--set=workerImage.repository={worker_repository}",
-        f"--set=workerImage.tag={worker_tag}",
-        *extra,
-        "--wait",
-        "--timeout=120s",
-    )
-
-
-def uninstall(cluster: Cluster) -> None:
-    cluster.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
 
 
 @pytest.fixture(scope="module")
