@@ -46,7 +46,10 @@ class Conversation:
 
     def end(self) -> None:
         """The client's half of the connection is over."""
-        self.client.shutdown(socket.SHUT_WR)
+        try:
+            self.client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server was faster and reset the connection
 
     def read(self) -> bytes:
         """Everything until the server closes; a reset ends it too."""

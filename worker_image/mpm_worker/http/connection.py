@@ -88,6 +88,8 @@ class Connection:
         """Adds what the socket gave; b"" = the client ended its side."""
         if not data:
             self.eof = True
+        elif self._error is not None:
+            pass  # nothing is read after an error
         elif self._data:
             self._data += data
         else:

@@ -99,8 +99,7 @@ class BodyStream(io.RawIOBase):
         except TimeoutError:
             raise self._slow(connection) from None
         except OSError as error:
-            connection.receive(b"")
-            raise RequestBodyError(f"the client went away inside the body: {error}") from error
+            raise RequestBodyError(str(connection.refuse(400, f"the client went away: {error}"))) from error
         finally:
             self._waited += time.monotonic() - started
 

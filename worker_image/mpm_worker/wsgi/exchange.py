@@ -314,7 +314,10 @@ class Exchange:
                 raise RequestBodyError(str(error)) from error
 
     def log(self, message: str, error: BaseException | None = None) -> None:
-        """One write, so that threads do not mix their lines."""
+        """Into wsgi.errors; one write, so that threads do not mix their lines."""
         trace = "" if error is None else "".join(traceback.format_exception(error))
-        self._errors.write(f"{self._request.method} {self._request.target_text}: {message}\n{trace}")
-        self._errors.flush()
+        try:
+            self._errors.write(f"{self._request.method} {self._request.target_text}: {message}\n{trace}")
+            self._errors.flush()
+        except (OSError, ValueError):
+            pass  # a full disk or a closed pipe must not cost the client its answer

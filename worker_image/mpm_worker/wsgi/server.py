@@ -36,6 +36,7 @@ class Server:
             "SERVER_PORT": str(self.port),
             "SERVER_SOFTWARE": self.software,
             "SCRIPT_NAME": "",
+            "REMOTE_ADDR": "",  # of a Unix socket
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": self.scheme,
             "wsgi.errors": self.errors,
