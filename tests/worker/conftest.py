@@ -183,7 +183,7 @@ class Hammer:
         self.served = 0
         self.failures: list[str] = []
         self.refused_ends = False
-        """Set when the port is about to close: a connection that cannot be made is then the end, no failure."""
+        """Set when the port is about to close: who then cannot connect has come to the end, not failed."""
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
@@ -228,6 +228,10 @@ class Hammer:
             assert not thread.is_alive()
 
 
+def _slots(board: dict[str, Any]) -> int:
+    return board["settings"]["processes"] * board["settings"]["threadsPerChild"]
+
+
 def fetch(
     port: int,
     path: str,
@@ -268,7 +272,7 @@ def start(keys: Path) -> Iterator[Callable[..., Worker]]:
         worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds)
         workers.append(worker)
         if ready:
-            worker.await_board(lambda board: board["state"] == "Serving" and board["workers"]["idle"])
+            worker.await_board(lambda board: board["workers"]["idle"] == _slots(board))
         return worker
 
     yield begin

@@ -51,7 +51,7 @@ def test_nonsense_is_refused_and_the_port_lives(start) -> None:
                 answer = sock.recv(65536)
             except OSError:
                 answer = b""
-            assert answer == b"" or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 505")
+            assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 505"))
     assert worker.admin("/healthz")[0] == 200
     assert worker.admin("/nowhere")[0] == 404
     assert worker.admin("/healthz", method="POST", body=b"")[0] == 405

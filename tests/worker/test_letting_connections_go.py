@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

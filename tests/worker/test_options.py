@@ -52,7 +52,7 @@ def test_a_bad_option_is_named(arguments: list[str], words: str) -> None:
         ("127.0.0.1:70000", "--bind"),
         ("192.0.2.1:0", "--bind 192.0.2.1:0"),
         ("fd://99", "no socket with that number"),
-        ("fd://0", "no socket with that number"),
+        ("fd://0", "fd://0"),
     ],
 )
 def test_an_address_that_cannot_be_had_is_named(address: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Quiesce, resume, the time to live, and `Drained`: a pod on its way out loses nobody and comes back by itself."""
+"""Quiesce, resume, the time to live and `Drained`: a pod on its way out loses nobody and may come back."""
 
 from __future__ import annotations
 

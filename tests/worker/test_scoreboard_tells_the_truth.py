@@ -1,4 +1,4 @@
-"""The scoreboard under load: letters, counters, queue, text; and nothing of it goes back when a process dies."""
+"""The scoreboard under load: letters, counters, queue, text; nothing goes back when a process dies."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _DAY = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "N
 
 
 class AccessLog:
-    """Writes to a file that is only ever appended to, so that all processes share it. `-` is standard output."""
+    """Appends to a file, so that all processes can share it. `-` is standard output."""
 
     def __init__(self, path: str) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

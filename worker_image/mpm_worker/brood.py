@@ -190,7 +190,7 @@ class Brood:
                 os.kill(process.pid, signal.SIGKILL)
 
     def share_listeners(self) -> None:
-        """Event: let all serve the listener of a seat that is empty, or whose process has no room for who waits."""
+        """Event: let all serve the listener of a seat that is empty or whose process has no room."""
         if self._options.mpm != EVENT:
             return
         ready = [process for process in self.staying() if process.ready]

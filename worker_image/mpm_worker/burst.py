@@ -28,7 +28,18 @@ class Burst:
     _measured_at: float = 0.0
     _cpu_seconds: float = 0.0
 
-    def threads(self, load: Load, now: float, cpu_seconds: float, cpus: float, have: int, base: int, ceiling: int, servers: int) -> int:  # fmt: skip
+    def threads(
+        self,
+        load: Load,
+        now: float,
+        *,
+        cpu_seconds: float,
+        cpus: float,
+        have: int,
+        base: int,
+        ceiling: int,
+        servers: int,
+    ) -> int:
         """How many threads each server shall have.
 
         :param cpu_seconds: CPU time of all servers so far

@@ -48,12 +48,12 @@ class AppError(Exception):
     """The application named on the command line cannot be served."""
 
 
-def load_app(name: str, chdir: str) -> Application:
-    """Import MODULE:CALLABLE.
+def load_app(name: str) -> Application:
+    """Import MODULE:CALLABLE, from the current folder first.
 
     :raises AppError: with what is wrong in the last line
     """
-    sys.path.insert(0, os.path.abspath(chdir or "."))
+    sys.path.insert(0, os.getcwd())
     module_name, _, path = name.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -161,7 +161,7 @@ class Child:
         signal.signal(signal.SIGTERM, self._ask_for_replacement)
         threading.Thread(target=self._follow, name="channel", daemon=True).start()
         try:
-            self.app = load_app(self.options.app, self.options.chdir)
+            self.app = load_app(self.options.app)
         except AppError as error:
             print(
                 f"mpm-worker: the application {self.options.app} cannot be started: {error}", file=sys.stderr
@@ -206,7 +206,7 @@ class Child:
             pass  # full: the supervisor has enough to wake up for; gone: _follow ends this process
 
     def alarm_if_full(self) -> None:
-        """Called by a slot that just became busy: the supervisor hears at once when it was the last idle one."""
+        """Called by a slot that became busy: the supervisor hears at once when it was the last idle one."""
         if not self._cells[Live.ALARM] and not self.board.any_ready():
             self.alarm()
 

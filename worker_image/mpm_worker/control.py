@@ -144,7 +144,12 @@ class Settings:
     asyncRequestWorkerFactor: float
 
 
-_FRACTIONS = {"timeoutSeconds", "keepAliveTimeoutSeconds", "gracefulShutdownTimeoutSeconds", "asyncRequestWorkerFactor"}  # fmt: skip
+_FRACTIONS = {
+    "timeoutSeconds",
+    "keepAliveTimeoutSeconds",
+    "gracefulShutdownTimeoutSeconds",
+    "asyncRequestWorkerFactor",
+}
 _BOUNDS: dict[str, tuple[float, float]] = {
     "timeoutSeconds": (0.1, 86400),
     "keepAliveTimeoutSeconds": (0, 86400),

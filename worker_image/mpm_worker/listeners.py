@@ -100,7 +100,7 @@ def _depth(sock: socket.socket) -> tuple[int, int]:
 
 
 def _drops(sock: socket.socket) -> int:
-    """Counted by the kernel for this socket alone; ListenOverflows would be of the whole network namespace."""
+    """Counted for this socket alone; ListenOverflows would be of the whole network namespace."""
     info = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
     return int(struct.unpack_from("=I", info, _DROPS * 4)[0]) if len(info) >= 36 else 0
 
@@ -175,14 +175,18 @@ def _bound(family: int, address: tuple[object, ...], *, group: bool) -> socket.s
 
 
 def _inherited(text: str, option: str) -> socket.socket:
-    digits = text.removeprefix("fd://")
     try:
-        sock = socket.socket(fileno=int(digits))
-        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        number = int(text.removeprefix("fd://"))
+        sock = socket.socket(fileno=number)
     except (ValueError, OverflowError, OSError):
         raise ListenError(f"{option} {text}: there is no socket with that number") from None
+    try:
+        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        listening = 0
     if not listening:
-        raise ListenError(f"{option} {text}: the socket does not listen")
+        sock.detach()  # it is someone else's
+        raise ListenError(f"{option} {text}: that is no listening socket")
     os.set_inheritable(sock.fileno(), False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setblocking(False)

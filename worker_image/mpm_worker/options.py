@@ -126,28 +126,96 @@ THREADS_MOST = 20000  # httpd's MAX_THREAD_LIMIT of worker (server/mpm/worker/wo
 
 TABLE: tuple[Option, ...] = (
     Option("app", _text, "", "The WSGI application; the same as the positional argument", "MODULE:CALLABLE"),
-    Option("bind", _text, "0.0.0.0:8080", "Where requests are served; port 0 takes a free one, fd://N a listening socket that was handed down", "HOST:PORT"),
-    Option("admin", _text, "0.0.0.0:9090", "Where scoreboard, metrics, probes and control are served", "HOST:PORT"),
+    Option(
+        "bind",
+        _text,
+        "0.0.0.0:8080",
+        "Where requests are served; port 0 is a free one, fd://N a listening socket handed down",
+        "HOST:PORT",
+    ),
+    Option(
+        "admin",
+        _text,
+        "0.0.0.0:9090",
+        "Where scoreboard, metrics, probes and control are served",
+        "HOST:PORT",
+    ),
     Option("mpm", _model, EVENT, "The Multi-Processing Module", "prefork|worker|event"),
     Option("processes", _whole, None, "Server processes (default 1; prefork 8)", bounds=Bounds(1, 2000)),
-    Option("threads", _whole, 25, "Threads of a process (ThreadsPerChild); prefork has one", bounds=Bounds(1, THREADS_MOST)),
-    Option("thread-limit", _whole, 64, "Most threads a process can ever have; sizes the shared memory", bounds=Bounds(1, THREADS_MOST)),
-    Option("listen-backlog", _whole, 511, "Connections that may wait to be accepted", bounds=Bounds(1, 65535)),
-    Option("timeout", _seconds, 60.0, "Longest wait for a client to send or to take data", "S", Bounds(0.1, 86400)),
+    Option(
+        "threads",
+        _whole,
+        25,
+        "Threads of a process (ThreadsPerChild); prefork has one",
+        bounds=Bounds(1, THREADS_MOST),
+    ),
+    Option(
+        "thread-limit",
+        _whole,
+        64,
+        "Most threads a process can ever have; sizes the shared memory",
+        bounds=Bounds(1, THREADS_MOST),
+    ),
+    Option(
+        "listen-backlog", _whole, 511, "Connections that may wait to be accepted", bounds=Bounds(1, 65535)
+    ),
+    Option(
+        "timeout",
+        _seconds,
+        60.0,
+        "Longest wait for a client to send or to take data",
+        "S",
+        Bounds(0.1, 86400),
+    ),
     Option("keep-alive", _switch, True, "Whether a connection may carry more than one request", "BOOL"),
     Option("keep-alive-timeout", _seconds, 5.0, "How long an idle connection is kept", "S", _DAY),
-    Option("max-keep-alive-requests", _whole, 100, "Requests on one connection; 0 has no limit", bounds=Bounds(0, 1 << 31)),
-    Option("max-connections-per-child", _whole, 0, "Connections after which a process is replaced (about; with jitter); 0 never", bounds=Bounds(0, 1 << 31)),
+    Option(
+        "max-keep-alive-requests",
+        _whole,
+        100,
+        "Requests on one connection; 0 has no limit",
+        bounds=Bounds(0, 1 << 31),
+    ),
+    Option(
+        "max-connections-per-child",
+        _whole,
+        0,
+        "Connections after which a process is replaced (about; with jitter); 0 never",
+        bounds=Bounds(0, 1 << 31),
+    ),
     Option("graceful-timeout", _seconds, 60.0, "Longest drain after TERM; 0 stands for an hour", "S", _DAY),
-    Option("drain-delay", _seconds, 0.0, "How long new connections are still awaited after TERM", "S", Bounds(0, 3600)),
-    Option("limit-request-body", _whole, 1 << 30, "Largest request body; 0 has no limit", "BYTES", Bounds(0, 1 << 50)),
-    Option("async-request-worker-factor", _seconds, 2.0, "event: connections accepted beyond the threads, per idle thread", "X", Bounds(0.1, 10000)),
+    Option(
+        "drain-delay",
+        _seconds,
+        0.0,
+        "How long new connections are still awaited after TERM",
+        "S",
+        Bounds(0, 3600),
+    ),
+    Option(
+        "limit-request-body",
+        _whole,
+        1 << 30,
+        "Largest request body; 0 has no limit",
+        "BYTES",
+        Bounds(0, 1 << 50),
+    ),
+    Option(
+        "async-request-worker-factor",
+        _seconds,
+        2.0,
+        "event: connections accepted beyond the threads, per idle thread",
+        "X",
+        Bounds(0.1, 10000),
+    ),
     Option("access-log", _text, "", "Where the access log goes; - is standard output", "PATH|-"),
-    Option("extended-status", _switch, False, "Show whole request lines and clients in /server-status", "BOOL"),
+    Option(
+        "extended-status", _switch, False, "Show whole request lines and clients in /server-status", "BOOL"
+    ),
     Option("control-keys", _text, "", "Folder with the control keys `current` and `previous`", "DIR"),
     Option("pod-uid", _text, "", "The UID of the pod, part of every control signature", "UID"),
     Option("chdir", _text, "", "Folder to change to, and to import the application from", "DIR"),
-)  # fmt: skip
+)
 _BY_NAME = {option.name: option for option in TABLE}
 
 
@@ -262,8 +330,8 @@ def _settled(values: dict[str, Any]) -> Options:
         values["threads"] = values["thread_limit"] = 1
     if values["threads"] > values["thread_limit"]:
         warnings.append(
-            f"ThreadsPerChild of {values['threads']} exceeds ThreadLimit of {values['thread_limit']} threads, "
-            f"decreasing to {values['thread_limit']}. To increase, set --thread-limit."
+            f"ThreadsPerChild of {values['threads']} exceeds ThreadLimit of {values['thread_limit']} "
+            f"threads, decreasing to {values['thread_limit']}. To increase, set --thread-limit."
         )
         values["threads"] = values["thread_limit"]
     return Options(**values, warnings=tuple(warnings))
@@ -275,7 +343,7 @@ def usage() -> str:
         "mpm-worker [OPTIONS] MODULE:CALLABLE",
         "",
         "A prefork/threaded WSGI server with a scoreboard in the manner of Apache httpd.",
-        "Each option is also MPM_NAME in the environment and a key of the file given with --config FILE (TOML).",
+        "Each option is also MPM_NAME in the environment and a key of the TOML file of --config.",
         "",
     ]
     for option in TABLE:

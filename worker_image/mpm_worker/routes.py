@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from mpm_worker import __version__, status
 from mpm_worker.admin import Answer
 from mpm_worker.control import BadChange, Call, Refused, number, parse_changes, parse_object, verify
+from mpm_worker.metrics import metrics
 from mpm_worker.observe import letters_of
 from mpm_worker.scoreboard import LINE, TEXT
 
@@ -58,10 +59,10 @@ class Routes:
     # -- scoreboard
 
     def _scoreboard(self, query: str) -> Answer:
-        if "watch" in query:
-            return Answer(self.next_line(""), type="application/x-ndjson", stream=True)
         supervisor = self._supervisor
         supervisor.refresh(time.monotonic())
+        if "watch" in query:
+            return Answer(self.next_line(""), type="application/x-ndjson", stream=True)
         document = self._aggregate(0, "")
         document["processes"] = [
             supervisor.observer.process(process, supervisor.resources.rss.get(process.pid, 0))
@@ -133,7 +134,7 @@ class Routes:
         return Answer(text, type="text/html; charset=utf-8", headers=headers)
 
     def _metrics(self, _: str) -> Answer:
-        return Answer(status.metrics(self._view()).encode(), type="text/plain; version=0.0.4; charset=utf-8")
+        return Answer(metrics(self._view()).encode(), type="text/plain; version=0.0.4; charset=utf-8")
 
     def _view(self, *, slots: bool = False) -> status.View:
         supervisor = self._supervisor
@@ -159,7 +160,7 @@ class Routes:
             servers=len(processes),
             stopping=sum(bool(process.retired) for process in processes),
             unauthorized=supervisor.unauthorized,
-            recycled=supervisor.ended,
+            ended=supervisor.ended,
             slots=list(self._slots()) if slots else (),
         )
 

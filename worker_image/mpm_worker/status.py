@@ -1,4 +1,4 @@
-"""How the scoreboard is shown: mod_status's `?auto` and HTML, and Prometheus' text format. Values in, text out.
+"""How mod_status shows a scoreboard: `?auto` and HTML. Values in, text out.
 
 Field names, order and number formats are those of httpd 2.4's modules/generators/mod_status.c.
 """
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mpm_worker.observe import Load, Resources, Totals
 
 _WRAP = 64
-_STATES = {
+STATES = {
     "_": ("Waiting for Connection", "idle"),
     "S": ("Starting up", "startup"),
     "R": ("Reading Request", "read"),
@@ -70,7 +70,7 @@ class View:
     servers: int
     stopping: int
     unauthorized: int = 0
-    recycled: int = 0
+    ended: int = 0
     slots: Sequence[SlotLine] = ()
 
 
@@ -182,7 +182,7 @@ def page(view: View, *, table: bool) -> str:
         f"{load.keep_alive} keep-alive, {load.closing} closing",
     ]
     board = "\n".join(view.letters[at : at + _WRAP] for at in range(0, len(view.letters), _WRAP))
-    key = ",\n".join(f'"<b><code>{letter}</code></b>" {words}' for letter, (words, _) in _STATES.items())
+    key = ",\n".join(f'"<b><code>{letter}</code></b>" {words}' for letter, (words, _) in STATES.items())
     name = html.escape(view.name)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -220,68 +220,3 @@ def _table(slots: Sequence[SlotLine]) -> str:
         "<p>Srv: server and slot; Acc: requests of the slot; M: mode; SS: seconds since the mode began; "
         "Req: milliseconds of the last request; KiB: sent by the slot</p>\n"
     )
-
-
-def metrics(view: View) -> str:
-    """Prometheus' text format; what apache_exporter has too keeps its name."""
-    return "".join(_lines(view))
-
-
-def _metric(name: str, kind: str, words: str, samples: Mapping[str, float]) -> str:
-    lines = [f"# HELP {name} {words}", f"# TYPE {name} {kind}"]
-    lines += [f"{name}{labels} {float(value):.15g}" for labels, value in samples.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _lines(view: View) -> Iterator[str]:
-    load, totals, cpu = view.load, view.totals, view.resources.cpu
-    letters = {f'{{state="{label}"}}': view.letters.count(letter) for letter, (_, label) in _STATES.items()}
-    allowed = view.resources.allowed
-    yield _metric("apache_up", "gauge", "Whether the scoreboard could be read.", {"": 1})
-    yield _metric("apache_workers", "gauge", "Slots by state.", {'{state="busy"}': load.busy, '{state="idle"}': load.idle})  # fmt: skip
-    yield _metric("apache_scoreboard", "gauge", "Slots by letter of the scoreboard.", letters)
-    yield _metric("apache_accesses_total", "counter", "Requests completed.", {"": totals.accesses})
-    yield _metric(
-        "apache_sent_kilobytes_total", "counter", "Kilobytes of content sent.", {"": totals.sent / 1024}
-    )
-    yield _metric(
-        "apache_duration_ms_total", "counter", "Slot time spent, in milliseconds.", {"": totals.busy_ms}
-    )
-    yield _metric(
-        "apache_uptime_seconds_total", "counter", "Seconds since the supervisor started.", {"": view.uptime}
-    )
-    yield _metric("apache_generation", "gauge", "Generation of the servers.", {"": view.generation})
-    yield _metric("apache_processes", "gauge", "Server processes by state.", {'{state="all"}': view.servers, '{state="stopping"}': view.stopping})  # fmt: skip
-    kinds = {
-        "total": load.connections,
-        "keepalive": load.keep_alive,
-        "reading": load.reading,
-        "closing": load.closing,
-    }
-    yield _metric("apache_connections", "gauge", "Open connections by state.", {f'{{state="{kind}"}}': count for kind, count in kinds.items()})  # fmt: skip
-    yield _metric(
-        "mpm_busy_ratio", "gauge", "Busy slots over all slots, 0 to 1.", {"": load.busy / max(1, load.total)}
-    )
-    yield _metric(
-        "mpm_queue_depth", "gauge", "Connections and requests that wait for a slot.", {"": load.queue}
-    )
-    yield _metric("mpm_backlog_limit", "gauge", "Room in the accept queue.", {"": load.backlog.limit})
-    yield _metric("mpm_backlog_overflows_total", "counter", "Connections lost because the accept queue was full.", {"": load.backlog.overflows})  # fmt: skip
-    yield _metric(
-        "mpm_accepted_connections_total", "counter", "Connections accepted.", {"": totals.connections}
-    )
-    yield _metric(
-        "mpm_slot_seconds_total", "counter", "Slot time spent on requests.", {"": totals.busy_ms / 1000}
-    )
-    yield _metric(
-        "mpm_cpu_seconds_total", "counter", "CPU time of the supervisor and its servers.", {"": cpu.total}
-    )
-    yield _metric("mpm_cpu_quota_cpus", "gauge", "CPUs that may be used.", {"": allowed.cpus})
-    yield _metric("mpm_cpu_throttled_seconds_total", "counter", "Time the control group was throttled.", {"": allowed.throttled_ms / 1000})  # fmt: skip
-    yield _metric(
-        "mpm_memory_limit_bytes", "gauge", "Memory that may be used; 0 is no limit.", {"": allowed.memory}
-    )
-    rss = {f'{{pid="{pid}"}}': size for pid, size in view.resources.rss.items()}
-    yield _metric("mpm_server_resident_memory_bytes", "gauge", "Resident memory of each server.", rss)
-    yield _metric("mpm_control_unauthorized_total", "counter", "Control calls that were refused.", {"": view.unauthorized})  # fmt: skip
-    yield _metric("mpm_servers_ended_total", "counter", "Servers that ended.", {"": view.recycled})

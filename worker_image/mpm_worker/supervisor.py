@@ -1,4 +1,4 @@
-"""The supervisor: one thread, one loop. It owns the listeners, the servers, the scoreboard and the admin port.
+"""The supervisor: one thread, one loop, owner of listeners, servers, scoreboard and admin port.
 
 It never serves a request and never starts a thread: the process that forks has exactly one.
 """
@@ -27,6 +27,8 @@ from mpm_worker.routes import SERVER, Routes
 from mpm_worker.scoreboard import Live, Phase, Scoreboard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mpm_worker.brood import Process
     from mpm_worker.options import Options
 
@@ -38,9 +40,9 @@ _BUSY_TICK = 0.05
 _EDGE_GAP = 0.01
 """Least time between two looks that children asked for."""
 _SAME_EDGE_GAP = 0.25
-"""A pod on the verge of saturation flaps; its watchers hear of the same edge no more often than this."""
+"""A pod on the verge of saturation flaps; its watchers hear of one kind of edge no more often."""
 _SETTLE = 0.2
-"""The backlog must stay empty for so long: handshakes that had begun when the door was shut are done by then."""
+"""The backlog must stay empty for so long: then handshakes that had begun when the door was shut are done."""
 
 
 class Supervisor:
@@ -86,14 +88,14 @@ class Supervisor:
         self.resources = self.observer.resources(Cpu())
         self._burst = Burst()
         self._quiesced_at = self._quiesced_until = 0.0
-        self._drained = False
+        self._drained = self._told_full = False
         self._stopping_at = self._accept_until = self._kill_at = 0.0
         self._empty_since = 0.0
         self._shut = False
         self._edges: dict[str, float] = {}
         self._due = self._tick_due = 0.0
         self._bell, self._bell_in = socket.socketpair()
-        self._signals = {
+        self._signals: dict[int, Callable[[], object]] = {
             signal.SIGTERM: self.stop,
             signal.SIGWINCH: self.stop,
             signal.SIGINT: self._stop_now,
@@ -174,12 +176,12 @@ class Supervisor:
         threads = self._burst.threads(
             self.load,
             now,
-            self.resources.cpu.total,
-            self.resources.allowed.cpus,
-            self.threads,
-            self.settings.threadsPerChild,
-            self.ceiling,
-            max(1, len(self.brood.staying())),
+            cpu_seconds=self.resources.cpu.total,
+            cpus=self.resources.allowed.cpus,
+            have=self.threads,
+            base=self.settings.threadsPerChild,
+            ceiling=self.ceiling,
+            servers=max(1, len(self.brood.staying())),
         )
         if threads != self.threads:
             self.threads = threads
@@ -188,6 +190,9 @@ class Supervisor:
     def _find_edges(self, before: Load, now: float) -> None:
         if self.load.idle == 0 and before.idle > 0 and self.accepting:
             self.edge("Saturated", now)
+        if self._told_full and self.load.idle > 0:
+            # Or watchers would take the fullest moments of a second for its mean.
+            self.edge("", now)
         if self.load.queue > 0 and before.queue == 0:
             self.edge("Queued", now)
         empty = not (self.load.connections or self.load.busy or self.load.queue)
@@ -207,6 +212,7 @@ class Supervisor:
             self.emit(name)
 
     def emit(self, edge: str) -> None:
+        self._told_full = self.load.idle == 0
         if self.admin.watched:
             self.admin.publish(Routes(self).next_line(edge))
 
@@ -229,7 +235,7 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """What /readyz says: also while stopping, until the drain delay has passed (the endpoints need it)."""
+        """What /readyz says; while stopping still yes, until the drain delay has passed."""
         if self._stopping_at:
             return time.monotonic() < self._accept_until and not self._quiesced_at and self.brood.ready()
         return self.state == "Serving"

@@ -1,10 +1,10 @@
 """The event model: a loop holds the connections, slots hold requests.
 
 Idle, reading and closing connections cost no slot. One thread runs the loop and never the application; it
-gives a request to a slot when its head is complete and takes the connection back after the response. All state of
-a connection is changed by the loop alone, so nothing is locked: a slot that is done says so through a deque
-and a bell. Descriptors are edge-triggered and registered once; what happens to a connection while a slot has
-it is remembered in `again`.
+gives a request to a slot when its head is complete and takes the connection back after the response. All
+state of a connection is changed by the loop alone, so nothing is locked: a slot that is done says so through
+a deque and a bell. Descriptors are edge-triggered and registered once; what happens to a connection while a
+slot has it is remembered in `again`.
 
 Rejected: all threads on one epoll (16 of them fight for the GIL at every wake-up, p99 30-66 ms).
 """

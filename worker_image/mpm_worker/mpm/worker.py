@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SLICE = 1.0
 """Longest sleep in seconds: the net under a wake-up that went to a process which died of it."""
 _LINGER = 2.0
-"""Seconds the end of a connection is awaited when the client may still be sending (httpd's SECONDS_TO_LINGER)."""
+"""Seconds a client that may still be sending is awaited (httpd's SECONDS_TO_LINGER)."""
 _PAUSE = 0.1
 """Seconds without accepting after the process ran out of descriptors."""
 

@@ -1,0 +1,53 @@
+"""The scoreboard's letters as short text: for a line of at most 1 KiB, and for readers of at most 64 KiB a line."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+
+ORDER = "_SRWKDCLGI."
+"""httpd's key, in its order (modules/generators/mod_status.c)."""
+
+CODED_MOST = 48
+"""Characters of a code; the line that carries it has room for no more."""
+LETTERS_MOST = 60_000
+"""Letters of one printed line. Readers in Go take lines of 64 KiB (bufio.MaxScanTokenSize)."""
+
+_RUN = re.compile(r"(\D)(\d*)")
+
+
+def code(letters: str) -> str:
+    """Each run as its letter and its length, 1 left out: `__W.` is `_2W.`.
+
+    When that is too long the letters are sorted: their number says more than their place.
+    """
+    runs = _runs(letters)
+    return (
+        runs
+        if len(runs) <= CODED_MOST
+        else _runs("".join(letter * letters.count(letter) for letter in ORDER))
+    )
+
+
+def decode(text: str) -> str:
+    """The letters of a code."""
+    return "".join(letter * int(count or 1) for letter, count in _RUN.findall(text))
+
+
+def fold(letters: str, most: int = LETTERS_MOST) -> tuple[str, int]:
+    """At most about `most` letters, and how many slots each of them stands for.
+
+    Neighbours are put together: of each `k` slots the rarest state of the whole line is shown, so that no
+    state that occurs is lost. (Plain sampling was rejected: it loses the one slot that is different.)
+    """
+    each = -(-len(letters) // most) or 1
+    if each == 1:
+        return letters, 1
+    rank = {letter: letters.count(letter) for letter in set(letters)}
+    groups = (letters[at : at + each] for at in range(0, len(letters), each))
+    return "".join(min(group, key=lambda letter: (rank[letter], letter)) for group in groups), each
+
+
+def _runs(letters: str) -> str:
+    found = ((letter, len(list(run))) for letter, run in groupby(letters))
+    return "".join(letter if count == 1 else f"{letter}{count}" for letter, count in found)

@@ -1,0 +1,77 @@
+"""The worker in Prometheus' text format, written by hand; what apache_exporter has too keeps its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mpm_worker.status import STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mpm_worker.status import View
+
+    Samples = Mapping[str, float]
+
+
+def metrics(view: View) -> str:
+    """The page `/metrics`."""
+    return "".join(_metric(*row) for row in (*_apache(view), *_own(view)))
+
+
+def _metric(name: str, kind: str, words: str, samples: Samples | float) -> str:
+    if isinstance(samples, (int, float)):
+        samples = {"": samples}
+    lines = [f"# HELP {name} {words}", f"# TYPE {name} {kind}"]
+    lines += [f"{name}{labels} {float(value):.15g}" for labels, value in samples.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _by(label: str, **samples: float) -> Samples:
+    return {f'{{{label}="{key}"}}': value for key, value in samples.items()}
+
+
+def _apache(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
+    load, totals = view.load, view.totals
+    letters = {label: view.letters.count(letter) for letter, (_, label) in STATES.items()}
+    connections = _by(
+        "state",
+        total=load.connections,
+        keepalive=load.keep_alive,
+        reading=load.reading,
+        closing=load.closing,
+    )
+    yield "apache_up", "gauge", "Whether the scoreboard could be read.", 1
+    yield "apache_workers", "gauge", "Slots by state.", _by("state", busy=load.busy, idle=load.idle)
+    yield "apache_scoreboard", "gauge", "Slots by letter of the scoreboard.", _by("state", **letters)
+    yield "apache_accesses_total", "counter", "Requests completed.", totals.accesses
+    yield "apache_sent_kilobytes_total", "counter", "Kilobytes of content sent.", totals.sent / 1024
+    yield "apache_duration_ms_total", "counter", "Slot time spent, in milliseconds.", totals.busy_ms
+    yield "apache_uptime_seconds_total", "counter", "Seconds since the supervisor started.", view.uptime
+    yield "apache_generation", "gauge", "Generation of the servers.", view.generation
+    servers = _by("state", all=view.servers, stopping=view.stopping)
+    yield "apache_processes", "gauge", "Server processes by state.", servers
+    yield "apache_connections", "gauge", "Open connections by state.", connections
+
+
+def _own(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
+    load, totals, backlog, allowed = view.load, view.totals, view.load.backlog, view.resources.allowed
+    busy = load.busy / max(1, load.total)
+    yield "mpm_busy_ratio", "gauge", "Busy slots over all slots, 0 to 1.", busy
+    yield "mpm_queue_depth", "gauge", "Connections and requests that wait for a slot.", load.queue
+    yield "mpm_backlog_limit", "gauge", "Room in the accept queue.", backlog.limit
+    lost = "Connections lost because the accept queue was full."
+    yield "mpm_backlog_overflows_total", "counter", lost, backlog.overflows
+    yield "mpm_accepted_connections_total", "counter", "Connections accepted.", totals.connections
+    yield "mpm_slot_seconds_total", "counter", "Slot time spent on requests.", totals.busy_ms / 1000
+    cpu = "CPU time of the supervisor and its servers."
+    yield "mpm_cpu_seconds_total", "counter", cpu, view.resources.cpu.total
+    yield "mpm_cpu_quota_cpus", "gauge", "CPUs that may be used.", allowed.cpus
+    throttled = "Time the control group was throttled."
+    yield "mpm_cpu_throttled_seconds_total", "counter", throttled, allowed.throttled_ms / 1000
+    yield "mpm_memory_limit_bytes", "gauge", "Memory that may be used; 0 is no limit.", allowed.memory
+    rss = _by("pid", **{str(pid): size for pid, size in view.resources.rss.items()})
+    yield "mpm_server_resident_memory_bytes", "gauge", "Resident memory of each server.", rss
+    refused = "Control calls that were refused."
+    yield "mpm_control_unauthorized_total", "counter", refused, view.unauthorized
+    yield "mpm_servers_ended_total", "counter", "Servers that ended, for whatever reason.", view.ended
