@@ -135,8 +135,10 @@ def _share_out(
     target = 0
     if servers:
         target = max(1, min(effective.thread_limit, (limit - fixed - boot * fits) // servers))
-    over = claimed + boot * fits > limit
     budget = limit - claimed - boot * fits
+    short = sum((target - seat.ceiling) * seat.servers for seat in seats if seat.ceiling < target)
+    # Who has more than an equal share gives it back when it is missing elsewhere, and only then.
+    over = budget < short
     wishes = _wishes(effective)
     lower: list[Control] = []
     controls: list[Control] = []

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 from .explain import plural
 from .plan import Condition, ConditionStatus, Note
+from .sizing import SILENT_SHARE
 from .snapshot import PodState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .effective import Correction
+    from .memory import Memory
     from .sizing import Size
     from .snapshot import Snapshot
     from .survey import Survey
 
+DEAF_SECONDS = 10.0
+"""Pods that became ready, or an operator that started, get so long to be heard before it is a trouble."""
 EPISODE_SECONDS = 10.0
 """A trouble that was absent for so long is over; a shorter pause belongs to the same episode."""
 
@@ -50,8 +54,17 @@ def accepted(corrections: Sequence[Correction]) -> Condition:
     return Condition("Accepted", ConditionStatus.TRUE, "Corrected", message)
 
 
-def troubles(snapshot: Snapshot, seen: Survey, size: Size) -> dict[str, Trouble]:
-    """Return the troubles of this moment by their names."""
+def deaf_since(memory: Memory, seen: Survey, now: float) -> float | None:
+    """Return since when so many pods are silent that nothing shrinks; None = enough are heard."""
+    if seen.silent <= SILENT_SHARE * len(seen.accepting):
+        return None
+    return now if memory.deaf_since is None else memory.deaf_since
+
+
+def troubles(
+    snapshot: Snapshot, seen: Survey, size: Size, deaf: float | None, now: float
+) -> dict[str, Trouble]:
+    """Return the troubles of this moment by their names; `deaf` is `deaf_since`."""
     effective = snapshot.effective
     found: dict[str, Trouble] = {}
     if seen.accepting and seen.shown.idle == 0 and seen.queue > 0:
@@ -83,12 +96,13 @@ def troubles(snapshot: Snapshot, seen: Survey, size: Size) -> dict[str, Trouble]
             "PodsFailing",
             "; ".join(words) or "a pod is neither ready nor reachable: see `kubectl describe pod`",
         )
-    if seen.accepting and seen.unheard == len(seen.accepting):
+    lasting = deaf is not None and now - deaf >= DEAF_SECONDS
+    if lasting and seen.unheard == len(seen.accepting):
         found["Unreachable"] = Trouble(
             "ScoreboardsUnreachable",
             "no pod's admin port 9090 can be reached: does a NetworkPolicy keep the operator out?",
         )
-    elif seen.silent * 10 > len(seen.accepting) * 3:
+    elif lasting:
         found["Silent"] = Trouble(
             "ScoreboardsSilent",
             "more than 30 % of the pods send no scoreboard; nothing shrinks until they do",

@@ -43,6 +43,8 @@ class Memory:
     """Pods of the first creation that could not all be asked for at once; 0 = they were."""
     episodes: Mapping[str, Episode] = field(default_factory=dict)
     """Troubles that were told of and last."""
+    deaf_since: float | None = None
+    """Since when too many pods have been silent."""
     desired: int | None = None
     """Desired pods of the last plan."""
     said: Decision | None = None

@@ -65,7 +65,8 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
         # A growth that waits for lower ceilings has not happened: it keeps its tick and its rate.
         spawn = need.spawn
     rebalance, accepting, newcomers = _rebalance(memory, seen, now)
-    found = conditions.troubles(snapshot, seen, size)
+    deaf = conditions.deaf_since(memory, seen, now)
+    found = conditions.troubles(snapshot, seen, size, deaf, now)
     lasting, notes = conditions.episodes(memory.episodes, found, now)
     said, pending = explain.settle(
         memory, explain.decision(snapshot, seen, base, need, size, desired, now), desired, now
@@ -99,6 +100,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
             rolling=snapshot.rolling,
             start=memory.start if base.pods + create < memory.start else 0,
             episodes=lasting,
+            deaf_since=deaf,
             desired=desired,
             said=said,
             pending=pending,
@@ -129,7 +131,7 @@ def _first(snapshot: Snapshot, now: float) -> Plan:
     memory = replace(
         snapshot.memory, start=pods if deal.room < pods else 0, desired=pods, said=decision, pending=None
     )
-    found = conditions.troubles(snapshot, seen, sizing.Size())
+    found = conditions.troubles(snapshot, seen, sizing.Size(), None, now)
     lasting, notes = conditions.episodes(memory.episodes, found, now)
     return Plan(
         desired=pods,

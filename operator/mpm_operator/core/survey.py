@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 3.0
 """A pod that sent no line for so long keeps its last load and is never a victim."""
+YOUNG_MS = 30_000
+"""A pod so young has all its slots soon: like a just-forked child of httpd it counts as idle. Later, one that
+is out of idle slots has only those it shows: the memory guard may refuse the others."""
 START_DEADLINE_SECONDS = 600.0
 """A pod that starts counts as idle so long: the progress deadline of a Deployment."""
 
@@ -95,7 +98,8 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         idle += report.idle
         total += report.total
         queue += report.queue
-        seen.slots += min(report.total, per_pod)
+        young = report.uptime_ms < YOUNG_MS
+        seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
     seen.busy, seen.queue = busy, queue
     seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
     if snapshot.replicas is not None:

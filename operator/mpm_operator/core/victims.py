@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 2.0
 """How long nothing new may have reached a pod that left the endpoints: proxies learn it late."""
 SEEN_SECONDS = 1.0
-"""How long the deletion cost was in the watch before `replicas` is lowered: a ReplicaSet reads a cache too."""
+"""How long the deletion cost was in the watch before `replicas` is lowered: the ReplicaSet has a cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,147 @@
+"""Who may have how many threads: the sum stays within MaxRequestWorkers, settings are mended pod by pod."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mpm_operator.core.memory import fresh
+from mpm_operator.core.planner import plan
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LINE = Report(
+    at=100.0, boot="a", state=PodState.SERVING, servers=1, threads_per_child=25, threads_ceiling=25, busy=5,
+    idle=20, total=25, queue=0, backlog_limit=511, overflows=0, connections=5, keep_alive=0, accesses=50,
+    busy_ms=0, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0, memory_limit=0,
+    settings={"threadsPerChild": 25, "processes": 1, "timeoutSeconds": 60, "keepAlive": True},
+)  # fmt: skip
+
+
+def ready(name: str, **line: Any) -> Pod:
+    return Pod(name, PodPhase.READY, 0.0, report=replace(LINE, **line), in_endpoints=True)
+
+
+def controls_of(snapshot: Snapshot, now: float = 100.0) -> tuple[dict[str, Any], dict[str, Any]]:
+    decided = plan(snapshot, now)
+    lower: Mapping[str, Any] = {control.pod: dict(control.changes) for control in decided.lower}
+    raised: Mapping[str, Any] = {control.pod: dict(control.changes) for control in decided.controls}
+    return dict(lower), dict(raised)
+
+
+def test_what_is_left_is_dealt_out_as_burst_up_to_thread_limit(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25})
+    pods = (ready("shop-1"), ready("shop-2"))
+    assert controls_of(Snapshot(directives, pods, 2, fresh(0.0))) == (
+        {},
+        {"shop-1": {"threadsCeiling": 50}, "shop-2": {"threadsCeiling": 50}},
+    )
+    one = (ready("shop-1"),)
+    assert controls_of(Snapshot(directives, one, 1, fresh(0.0))) == ({}, {"shop-1": {"threadsCeiling": 64}})
+
+
+def test_where_the_rest_does_not_reach_for_all_the_busiest_get_it(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 75, "threadsPerChild": 25, "threadLimit": 40})
+    pods = (ready("shop-1", threads_ceiling=37), ready("shop-2", busy=25, idle=0))
+    lower, raised = controls_of(Snapshot(directives, pods, 2, fresh(0.0)))
+    assert (lower, raised) == ({}, {"shop-2": {"threadsCeiling": 37}})
+
+
+def test_ceilings_are_lowered_and_seen_before_a_pod_is_made(world: Callable[..., Any]) -> None:
+    w = world({"maxRequestWorkers": 100, "threadsPerChild": 25, "startServers": 2}, startup=1.0)
+    w.run(10)
+    assert [pod.ceiling for pod in w.pods] == [50, 50]
+    w.load = 90
+    decided = w.step(0.1)
+    assert decided.lower
+    assert decided.desired > decided.replicas == 2
+    decided = w.step(0.1)
+    assert decided.replicas > 2
+    w.run(10)
+    assert w.most_slots <= 100
+    assert w.replicas == 4
+
+
+def test_a_lost_raise_counts_until_a_cut_is_seen(effective: Callable[..., Any]) -> None:
+    """The first call may still arrive: nobody else gets its room before the pod proves another value."""
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25, "threadLimit": 100})
+    alone = Snapshot(directives, (ready("shop-1"),), 1, fresh(0.0))
+    first = plan(alone, 100.0)
+    assert first.controls[0].changes == {"threadsCeiling": 100}
+    assert first.memory is not None
+    pods = (ready("shop-1", at=101.0), ready("shop-2", at=101.0))
+    lower, raised = controls_of(replace(alone, pods=pods, replicas=2, memory=first.memory), 101.0)
+    assert lower == {"shop-1": {"threadsCeiling": 50}}
+    assert raised == {}
+
+
+def test_a_starting_pod_claims_what_it_boots_with(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25})
+    pods = (ready("shop-1"), Pod("shop-2", PodPhase.STARTING, 99.0))
+    assert controls_of(Snapshot(directives, pods, 2, fresh(0.0)))[1] == {"shop-1": {"threadsCeiling": 64}}
+    pods = (ready("shop-1"), Pod("shop-2", PodPhase.STARTING, 99.0), Pod("shop-3", PodPhase.STARTING, 99.0))
+    assert controls_of(Snapshot(directives, pods, 3, fresh(0.0)))[1] == {"shop-1": {"threadsCeiling": 50}}
+
+
+def test_a_rollout_gets_room_for_its_surge(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 50, "threadsPerChild": 25})
+    snapshot = Snapshot(directives, (ready("shop-1"), ready("shop-2")), 2, fresh(0.0), rolling=True, surge=1)
+    lower, raised = controls_of(snapshot)
+    assert lower == {name: {"threadsCeiling": 12, "threadsPerChild": 12} for name in ("shop-1", "shop-2")}
+    assert raised == {}
+
+
+def test_threads_per_child_is_changed_live_within_the_ceiling(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 160, "threadsPerChild": 40})
+    snapshot = Snapshot(directives, (ready("shop-1"),), 1, fresh(0.0))
+    assert controls_of(snapshot)[1] == {"shop-1": {"threadsCeiling": 64, "threadsPerChild": 40}}
+    directives = effective({"maxRequestWorkers": 160, "threadsPerChild": 10, "threadLimit": 25})
+    lower, raised = controls_of(replace(snapshot, effective=directives))
+    assert (lower, raised) == ({"shop-1": {"threadsPerChild": 10}}, {})
+
+
+def test_settings_that_differ_are_mended_and_others_left_alone(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 25, "threadsPerChild": 25})
+    settings = {**LINE.settings, "timeoutSeconds": 300, "keepAlive": False, "somethingNew": 7}
+    pods = (ready("shop-1", settings=settings),)
+    expected = {"shop-1": {"timeoutSeconds": 60, "keepAlive": True}}
+    assert controls_of(Snapshot(directives, pods, 1, fresh(0.0))) == ({}, expected)
+
+
+def test_a_control_is_not_repeated_before_it_can_be_seen(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25})
+    snapshot = Snapshot(directives, (ready("shop-1"),), 1, fresh(0.0))
+    first = plan(snapshot, 100.0)
+    assert first.memory is not None
+    again = replace(snapshot, memory=first.memory)
+    assert controls_of(again, 100.5) == ({}, {})
+    assert controls_of(again, 101.0) == ({}, {"shop-1": {"threadsCeiling": 64}})
+    seen = (ready("shop-1", threads_ceiling=64, sequence=1),)
+    assert controls_of(replace(again, pods=seen), 101.0) == ({}, {})
+
+
+def test_a_silent_pod_keeps_its_claim_and_is_sent_nothing(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25})
+    pods = (ready("shop-1", at=90.0, threads_ceiling=64), ready("shop-2"))
+    assert controls_of(Snapshot(directives, pods, 2, fresh(0.0))) == ({}, {"shop-2": {"threadsCeiling": 36}})
+
+
+def test_new_pods_get_their_share_of_the_kept_connections_once(effective: Callable[..., Any]) -> None:
+    directives = effective({"threadsPerChild": 25, "threadLimit": 25})
+    old = (ready("shop-1", keep_alive=40), ready("shop-2", keep_alive=0))
+    snapshot = Snapshot(directives, old, 2, fresh(0.0))
+    first = plan(snapshot, 100.0)
+    assert first.rebalance == ()
+    asked = []
+    memory = first.memory
+    assert memory is not None
+    for tenth in range(1, 30):
+        now = 100.0 + tenth / 10
+        pods = tuple(replace(p, report=replace(p.report or LINE, at=now)) for p in (*old, ready("shop-3")))
+        decided = plan(replace(snapshot, pods=pods, replicas=3, memory=memory), now)
+        asked += [(call.pod, round(call.share, 2)) for call in decided.rebalance]
+        assert decided.memory is not None
+        memory = decided.memory
+    assert asked == [("shop-1", 0.33)]
