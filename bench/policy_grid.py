@@ -1,9 +1,10 @@
 """Traces × policies × targets × seeds through the simulator; writes the tables of the policy benchmark.
 
-    python bench/policy_grid.py --out bench/results/policy TRACE... [--seeds 5] [--jobs 2]
+    python bench/policy_grid.py --out bench/results/policy TRACE... [--seeds 5] [--jobs 2] [--design] [--real]
 
 TRACE files may also be named by MPM_TRACES (separated by `:`); a 5× step is always among them. Each peer runs
 at several targets: its default, and the best for each trace, chosen afterwards: nobody can know it before.
+The peers are formulas; with --real they are their own code (`policy_real`, needs Go), which gives the same figures.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent))
 
 import policy_peers as peers
+import policy_real as real
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.core.planner import plan
@@ -31,7 +33,7 @@ from mpm_operator.simulator.scenario import Balancer, Distribution, Episode, Sce
 from mpm_operator.simulator.trace import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mpm_operator.core.effective import Effective
     from mpm_operator.core.plan import Plan
@@ -50,6 +52,13 @@ PEERS: dict[str, Callable[[float], Policy]] = {
     "KEDA-HTTP": lambda target: peers.HPA(target, metric="in-flight", total=True, lag=1.0),
     "Fixed": peers.Fixed,
 }
+REAL: Mapping[str, Callable[[float], real.KPA | real.HPA]] = {
+    "KPA": real.KPA,
+    "HPA, KEDA": real.HPA,
+    "KEDA-HTTP": lambda target: real.HPA(target, metric="in-flight", total=True, lag=1.0),
+}
+WARM_UP_S = 600
+"""Twice the window of the HPA, so that nobody carries the beginning into the measured time."""
 
 
 def without_queue(snapshot: Snapshot, now: float) -> Plan:
@@ -92,6 +101,8 @@ class Job:
     slow: bool = False
     """Service takes twice as long in the middle fifth of the trace."""
     clients: int = 0
+    real: bool = False
+    """The peer's own code in place of its formula, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,7 @@ def run(job: Job) -> tuple[Job, Row]:
         startup_s=job.startup_s,
         balancer=job.balancer,
         seed=job.seed,
+        warm_up_s=WARM_UP_S,
         clients=job.clients,
         episodes=(Episode(0.4 * length, 0.6 * length, 2.0),) if job.slow else (),
     )
@@ -141,6 +153,8 @@ def run(job: Job) -> tuple[Job, Row]:
     # Peers get pods as their users run them: with the threads they were given.
     burst = job.policy in OURS
     result = simulate(rates, directives(job.slots, burst), scenario, policy)
+    if isinstance(policy, real.KPA | real.HPA):
+        policy.pipe.close()
     return job, Row(
         violations=result.violations_percent,
         cost=result.cost,
@@ -156,6 +170,8 @@ def run(job: Job) -> tuple[Job, Row]:
 def _policy(job: Job) -> Policy:
     if job.policy == "Apache":
         return peers.Apache()
+    if job.real and job.policy in REAL:
+        return REAL[job.policy](job.target)
     return PEERS[job.policy](job.target) if job.policy in PEERS else OURS.get(job.policy, plan)
 
 
@@ -203,7 +219,7 @@ Group = dict[tuple[str, str, Balancer, str, float], list[Row]]
 
 def setting(job: Job) -> str:
     """Name what differs from the grid's setting."""
-    plain = Job(job.trace, job.policy, job.target, job.balancer, job.seed)
+    plain = Job(job.trace, job.policy, job.target, job.balancer, job.seed, real=job.real)
     told = asdict(job)
     return ", ".join(f"{key}={told[key]}" for key, value in asdict(plain).items() if told[key] != value)
 
@@ -290,9 +306,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--design", action="store_true", help="the sampled design in place of the full grid")
+    parser.add_argument("--real", action="store_true", help="the peers' own code in place of their formulas")
     options = parser.parse_args()
+    if options.real:
+        real.build()
     traces = [*options.traces, STEP]
-    jobs = (sampled_design if options.design else full_grid)(traces, options.seeds)
+    design = sampled_design if options.design else full_grid
+    jobs = [replace(job, real=options.real) for job in design(traces, options.seeds)]
     began = time.monotonic()
     with multiprocessing.Pool(options.jobs) as pool:
         done = []

@@ -20,7 +20,6 @@ from mpm_operator.simulator.pod import MeasuredReport
 if TYPE_CHECKING:
     from mpm_operator.core.snapshot import Pod, Snapshot
 
-EPSILON = 1e-6
 HTTPD_BAND = Band(75, 250)
 
 
@@ -42,16 +41,47 @@ def ordered(snapshot: Snapshot) -> int:
 
 
 @dataclass(slots=True)
+class Every:
+    """A beat of so many seconds, on whole multiples of them, however often and irregularly it is asked."""
+
+    seconds: float
+    beat: int = -1
+
+    def is_due(self, now: float) -> bool:
+        """Return whether a beat has passed since this was last true."""
+        beat = int(now / self.seconds + 1e-6)
+        due, self.beat = beat > self.beat, beat
+        return due
+
+    @property
+    def last(self) -> float:
+        """Time of the last beat, exactly."""
+        return self.beat * self.seconds
+
+
+@dataclass(slots=True)
 class Meter:
     """Means since the last look, from cumulative counters, summed over the pods that serve."""
 
     before: dict[str, tuple[float, float]] = field(default_factory=dict)
-    in_flight: float = 0.0
-    busy: float = 0.0
+    in_flight_pods: dict[str, float] = field(default_factory=dict)
+    """Requests inside, waiting ones included, of each pod."""
+    busy_pods: dict[str, float] = field(default_factory=dict)
+    """Slots at work, of each pod: clipped at what it has."""
+
+    @property
+    def in_flight(self) -> float:
+        """Requests inside all pods."""
+        return sum(self.in_flight_pods.values())
+
+    @property
+    def busy(self) -> float:
+        """Slots at work in all pods."""
+        return sum(self.busy_pods.values())
 
     def look(self, snapshot: Snapshot) -> None:
         """Take the means since the last call; call it once a second."""
-        in_flight = busy = 0.0
+        self.in_flight_pods, self.busy_pods = {}, {}
         now: dict[str, tuple[float, float]] = {}
         for pod in snapshot.pods:
             report = pod.report
@@ -64,9 +94,9 @@ class Meter:
                 if report.at > at
                 else report.busy + report.queue
             )
-            in_flight += mean
-            busy += min(mean, report.total)
-        self.before, self.in_flight, self.busy = now, in_flight, busy
+            self.in_flight_pods[pod.name] = mean
+            self.busy_pods[pod.name] = min(mean, report.total)
+        self.before = now
 
 
 @dataclass(slots=True)
@@ -94,22 +124,20 @@ class KPA:
     def __init__(self, target: float = 0.7) -> None:
         self.target = target
         self.meter, self.stable, self.panic = Meter(), Window(60), Window(6)
-        self.looked_at = self.ticked_at = float("-inf")
+        self.second, self.tick = Every(1), Every(2)
         self.panic_since: float | None = None
         self.most = 0
         self.wanted: int | None = None
 
     def __call__(self, snapshot: Snapshot, now: float) -> Plan:
         """Answer like the decider of the revision."""
-        if now - self.looked_at >= 1 - EPSILON:
-            self.looked_at = now
+        if self.second.is_due(now):
             self.meter.look(snapshot)
             self.stable.add(self.meter.in_flight)
             self.panic.add(self.meter.in_flight)
         if self.wanted is None:
             self.wanted = snapshot.effective.start_pods
-        elif now - self.ticked_at >= 2 - EPSILON and ready(snapshot):
-            self.ticked_at = now
+        elif self.tick.is_due(now) and ready(snapshot):
             self.wanted = self._tick(snapshot, now)
         return answer(self.wanted, snapshot, "KPA")
 
@@ -138,7 +166,7 @@ class KPA:
 class HPA:
     """The HorizontalPodAutoscaler: Kubernetes 1.34, pkg/controller/podautoscaler, behaviour defaults.
 
-    A sync every 15 s; tolerance 10 %; up by max(4 pods, 100 %) in 15 s at once, down to the highest wish of
+    A sync every 15 s; tolerance 10 %; up to 4 or to twice the pods at once, down to the highest wish of
     the last 300 s. `metric`: `busy` = busy slots, sampled by Prometheus every `lag` seconds (their mean over
     the last second); `in-flight` = requests inside, waiting ones included (KEDA's HTTP add-on).
     `total`: an external AverageValue, as KEDA asks for: ceil(total / target); else a mean over ready pods.
@@ -147,26 +175,23 @@ class HPA:
     def __init__(
         self, target: float = 0.7, *, metric: str = "busy", total: bool = False, lag: float = 15.0
     ) -> None:
-        self.target, self.metric, self.total, self.lag = target, metric, total, lag
+        self.target, self.metric, self.total = target, metric, total
         self.meter = Meter()
-        self.looked_at = self.synced_at = self.scraped_at = float("-inf")
+        self.second, self.scrape, self.sync = Every(1), Every(lag), Every(15)
         self.scraped: tuple[float, int] | None = None
         self.wishes: deque[tuple[float, int]] = deque()
         self.wanted: int | None = None
 
     def __call__(self, snapshot: Snapshot, now: float) -> Plan:
         """Answer like the controller between two syncs: as before."""
-        if now - self.looked_at >= 1 - EPSILON:
-            self.looked_at = now
+        if self.second.is_due(now):
             self.meter.look(snapshot)
-        if now - self.scraped_at >= self.lag - EPSILON and ready(snapshot):
-            self.scraped_at = now
+        if self.scrape.is_due(now) and ready(snapshot):
             value = self.meter.busy if self.metric == "busy" else self.meter.in_flight
             self.scraped = (value, len(ready(snapshot)))
         if self.wanted is None:
             self.wanted = snapshot.effective.start_pods
-        elif now - self.synced_at >= 15 - EPSILON and self.scraped is not None:
-            self.synced_at = now
+        elif self.sync.is_due(now) and self.scraped is not None:
             self.wanted = self._sync(snapshot, now)
         return answer(self.wanted, snapshot, "HPA")
 
@@ -176,9 +201,9 @@ class HPA:
         self.wishes.append((now, wish))
         while self.wishes[0][0] < now - 300:
             self.wishes.popleft()
-        if wish < current:
-            wish = min(current, max(wish for _, wish in self.wishes))
-        return min(wish, current + max(4, current))
+        # The highest wish of the window also goes on growing what the limit of one sync held back.
+        wish = max(wish for _, wish in self.wishes)
+        return min(wish, max(4, 2 * current))
 
     def _wish(self, snapshot: Snapshot, current: int) -> int:
         assert self.scraped is not None
@@ -206,7 +231,7 @@ class Fixed:
     def __init__(self, target: float = 0.7, window: float = 120.0) -> None:
         self.target, self.window = target, window
         self.meter, self.mean = Meter(), Window(5)
-        self.looked_at = float("-inf")
+        self.second = Every(1)
         self.wishes: deque[tuple[float, int]] = deque()
         self.wanted: int | None = None
 
@@ -214,8 +239,7 @@ class Fixed:
         """Answer once a second."""
         if self.wanted is None:
             self.wanted = snapshot.effective.start_pods
-        elif now - self.looked_at >= 1 - EPSILON and ready(snapshot):
-            self.looked_at = now
+        elif self.second.is_due(now) and ready(snapshot):
             self.meter.look(snapshot)
             load = self.mean.add(self.meter.in_flight)
             wish = math.ceil(load / (self.target * snapshot.effective.slots_per_pod))
@@ -233,15 +257,14 @@ class Apache:
 
     def __init__(self, band: Band = HTTPD_BAND) -> None:
         self.band, self.spawn = band, Spawn()
-        self.ticked_at = float("-inf")
+        self.second = Every(1)
         self.wanted: int | None = None
 
     def __call__(self, snapshot: Snapshot, now: float) -> Plan:
         """Answer once a second; a pod that starts counts as idle."""
         if self.wanted is None:
             self.wanted = snapshot.effective.start_pods
-        elif now - self.ticked_at >= 1 - EPSILON:
-            self.ticked_at = now
+        elif self.second.is_due(now):
             slots = snapshot.effective.slots_per_pod
             serving, active = ready(snapshot), ordered(snapshot)
             idle = sum(pod.report.idle for pod in serving if pod.report) + slots * (active - len(serving))
