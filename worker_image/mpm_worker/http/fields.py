@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from mpm_worker.http.errors import ProtocolError
@@ -95,6 +96,7 @@ def _read_line(line: str) -> tuple[str, str, int]:
     return read
 
 
+@lru_cache(1024)
 def _cgi_name(name: str) -> str:
     """CGI's name of a field, empty to drop it as httpd does.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from mpm_worker.http.target import TOKEN
@@ -21,6 +20,20 @@ _NAME = re.compile(TOKEN).fullmatch
 _HOP_BY_HOP: Final = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
     *("te", "trailer", "trailers", "transfer-encoding", "upgrade"),
+}
+
+# Of the statuses that never come from an application.
+_REASONS: Final = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }
 
 # What the server must know about a field of the application, by its name as spelled. Learned, as the codes
@@ -116,10 +129,7 @@ def date_and_server(now: int) -> str:
 
 def error_response(error: ProtocolError) -> bytes:
     """The answer to a request that was refused: it names the rule and ends the connection."""
-    try:
-        reason = HTTPStatus(error.status).phrase
-    except ValueError:
-        reason = "Error"
+    reason = _REASONS.get(error.status, "Error")
     body = f"{error.status} {reason}: {error.rule}\n".encode("latin-1", "replace")
     head = (
         f"HTTP/1.1 {error.status} {reason}\r\n{date_and_server(int(time.time()))}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Up to here blocks are joined into one send; beyond it the copy costs more than another send.
 _JOIN: Final = 65536
+_CONTENTLESS: Final = frozenset((204, 205, 304))  # RFC 9110, 15.3.5, 15.3.6, 15.4.5
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -121,7 +122,7 @@ class Exchange:
         """All content is there: its length is known, and the application reads no more of the request."""
         if self._has_body:
             self._skip_arrived_body()
-        size = sum(map(len, blocks))
+        size = len(blocks[0]) if len(blocks) == 1 else sum(map(len, blocks))
         self._declare(size)
         if size <= _JOIN:
             self._send_block(b"".join(blocks))
@@ -182,35 +183,33 @@ class Exchange:
         if code >= 500 and self._connection.error is not None:
             # The application stumbled over a body that broke the rules: that is what the client must hear.
             raise RequestBodyError(str(self._connection.error))
-        text = self._text
         length = self._length
-        if code == 204:
-            length = None
-        elif code == 205:
-            length = 0
-        self._contentless = contentless = request.method == "HEAD" or code in (204, 205, 304)
-        framed = True
-        if length is not None:
-            text += f"Content-Length: {length}\r\n"
-            if not contentless:
-                self._left = length
-        elif not contentless:
-            if request.version[1]:
-                text += "Transfer-Encoding: chunked\r\n"
+        keep = request.keep_alive
+        framing = ""
+        if request.method == "HEAD" or code in _CONTENTLESS:
+            self._contentless = True
+            if code == 204:
+                length = None
+            elif code == 205:
+                length = 0
+        else:
+            self._left = length
+            if length is None and request.version[1]:
+                framing = "Transfer-Encoding: chunked\r\n"
                 self._chunked = True
-            else:
-                framed = False
-        # Asked in any case: the owner counts on it.
-        must_close = self._must_close()
-        self._keep = framed and request.keep_alive and not must_close
-        if self._has_body and not self._body_in_reach():
-            self._keep = False
-        if not self._keep:
-            text += "Connection: close\r\n"
+            elif length is None:
+                keep = False  # only the end of the connection can end the content
+        if length is not None:
+            framing = f"Content-Length: {length}\r\n"
+        if self._must_close() or (self._has_body and not self._body_in_reach()):
+            keep = False
+        if not keep:
+            framing += "Connection: close\r\n"
         elif not request.version[1]:
-            text += "Connection: keep-alive\r\n"
+            framing += "Connection: keep-alive\r\n"
+        self._keep = keep
         self._head_sent = True
-        return f"{text}\r\n".encode("latin-1")
+        return f"{self._text}{framing}\r\n".encode("latin-1")
 
     def _body_in_reach(self) -> bool:
         """Whether the connection can be kept even if the application reads no more of the body."""
