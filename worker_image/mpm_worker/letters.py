@@ -1,4 +1,4 @@
-"""The scoreboard's letters as short text: for a line of at most 1 KiB, and for readers of at most 64 KiB a line."""
+"""The scoreboard's letters as short text, for lines of at most 1 KiB and readers of at most 64 KiB a line."""
 
 from __future__ import annotations
 
@@ -35,17 +35,16 @@ def decode(text: str) -> str:
 
 
 def fold(letters: str, most: int = LETTERS_MOST) -> tuple[str, int]:
-    """At most about `most` letters, and how many slots each of them stands for.
+    """A line of about `most` letters at most, and how many slots each of them stands for.
 
-    Neighbours are put together: of each `k` slots the rarest state of the whole line is shown, so that no
-    state that occurs is lost. (Plain sampling was rejected: it loses the one slot that is different.)
+    Folded letters are sorted, and their numbers keep the proportions of the states; none that occurs is lost.
+    (Showing every k-th slot was rejected: it loses the one that is different.)
     """
-    each = -(-len(letters) // most) or 1
+    each = max(1, -(-len(letters) // most))
     if each == 1:
         return letters, 1
-    rank = {letter: letters.count(letter) for letter in set(letters)}
-    groups = (letters[at : at + each] for at in range(0, len(letters), each))
-    return "".join(min(group, key=lambda letter: (rank[letter], letter)) for group in groups), each
+    counts = {letter: letters.count(letter) for letter in ORDER}
+    return "".join(letter * max(1, round(n / each)) for letter, n in counts.items() if n), each
 
 
 def _runs(letters: str) -> str:

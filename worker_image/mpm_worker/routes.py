@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from mpm_worker import __version__, status
 from mpm_worker.admin import Answer
 from mpm_worker.control import BadChange, Call, Refused, number, parse_changes, parse_object, verify
+from mpm_worker.letters import code
 from mpm_worker.metrics import metrics
 from mpm_worker.observe import letters_of
 from mpm_worker.scoreboard import LINE, TEXT
@@ -100,7 +101,12 @@ class Routes:
                 "limit": load.backlog.limit,
                 "overflows": load.backlog.overflows,
             },
-            "connections": {"open": load.connections, "keepAlive": load.keep_alive},
+            "connections": {
+                "open": load.connections,
+                "keepAlive": load.keep_alive,
+                "reading": load.reading,
+                "closing": load.closing,
+            },
             "totals": {
                 "accesses": totals.accesses,
                 "bytes": totals.sent,
@@ -110,11 +116,13 @@ class Routes:
             },
             "cpu": {
                 "ms": int(resources.cpu.total * 1000),
+                "userMs": int((resources.cpu.user + resources.cpu.children_user) * 1000),
                 "quota": resources.allowed.cpus,
                 "throttledMs": resources.allowed.throttled_ms,
             },
             "memory": {"rss": resources.memory, "limit": resources.allowed.memory},
             "uptimeMs": int((time.monotonic() - supervisor.booted) * 1000),
+            "letters": code(self._letters()),
         }
 
     # -- pages
@@ -139,10 +147,7 @@ class Routes:
     def _view(self, *, slots: bool = False) -> status.View:
         supervisor = self._supervisor
         supervisor.refresh(time.monotonic())
-        processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
-        rows = [letters_of(supervisor.board, process) for process in processes]
-        shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
-        shown += ["." * supervisor.threads] * (supervisor.settings.processes - len(rows))
+        processes = supervisor.brood.processes.values()
         return status.View(
             version=_VERSION,
             mpm=supervisor.options.mpm,
@@ -156,13 +161,21 @@ class Routes:
             load=supervisor.load,
             totals=supervisor.observer.totals(),
             resources=supervisor.resources,
-            letters="".join(shown),
+            letters=self._letters(),
             servers=len(processes),
             stopping=sum(bool(process.retired) for process in processes),
             unauthorized=supervisor.unauthorized,
             ended=supervisor.ended,
             slots=list(self._slots()) if slots else (),
         )
+
+    def _letters(self) -> str:
+        """Of all slots there are, and a dot for each that a server still to come would have."""
+        supervisor = self._supervisor
+        processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
+        rows = [letters_of(supervisor.board, process) for process in processes]
+        shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
+        return "".join(shown) + "." * (supervisor.threads * (supervisor.settings.processes - len(rows)))
 
     def _slots(self) -> Iterator[status.SlotLine]:
         board = self._supervisor.board

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker.letters import fold
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -107,7 +109,9 @@ def _busy(view: View) -> int:
 
 def auto(view: View) -> str:
     """`?auto`: a field a line."""
-    return "".join(f"{name}: {value}\n" if name else f"{value}\n" for name, value in _fields(view))
+    return "".join(
+        f"{name}: {value}".rstrip() + "\n" if name else f"{value}\n" for name, value in _fields(view)
+    )
 
 
 def _fields(view: View) -> Iterator[tuple[str, Any]]:
@@ -152,11 +156,17 @@ def _fields(view: View) -> Iterator[tuple[str, Any]]:
         yield "ConnsAsyncWriting", 0  # a response is written by its slot
         yield "ConnsAsyncKeepAlive", load.keep_alive
         yield "ConnsAsyncClosing", load.closing
-    yield "Scoreboard", view.letters
+    letters, each = fold(view.letters)
+    if each > 1:
+        yield "SlotsPerLetter", each  # ours: without it nobody could tell how many there are
+    yield "Scoreboard", letters
 
 
-def page(view: View, *, table: bool) -> str:
-    """The HTML page. Everything that a client chose is escaped."""
+def page(view: View, *, table: bool, more: str = "") -> str:
+    """The HTML page. Everything that a client chose is escaped.
+
+    :param more: HTML after the scoreboard, in place of the table of slots
+    """
     totals, load = view.totals, view.load
     uptime = max(1, int(view.uptime))
     lines = [
@@ -189,7 +199,7 @@ def page(view: View, *, table: bool) -> str:
         f"<title>Server Status of {name}</title></head><body>\n<h1>Server Status for {name}</h1>\n<dl>\n"
         + "".join(f"<dt>{html.escape(line)}</dt>\n" for line in lines)
         + f"</dl>\n<pre>{board}</pre>\n<p>Scoreboard Key:<br>\n{key}</p>\n"
-        + (_table(view.slots) if table else "")
+        + (more or (_table(view.slots) if table else ""))
         + "</body></html>\n"
     )
 

@@ -43,22 +43,28 @@ class _Workers(_Part, frozen=True):
 class _Backlog(_Part, frozen=True):
     limit: int
     overflows: int
+    depth: int = 0
 
 
 class _Connections(_Part, frozen=True):
     open: int
     keep_alive: int
+    reading: int = 0
+    closing: int = 0
 
 
 class _Totals(_Part, frozen=True):
     accesses: int
     busy_ms: int
+    bytes: int = 0
+    connections: int = 0
 
 
 class _CPU(_Part, frozen=True):
     ms: int
     quota: float
     throttled_ms: int
+    user_ms: int | None = None
 
 
 class _Memory(_Part, frozen=True):
@@ -84,6 +90,26 @@ class _Aggregate(_Part, frozen=True):
     pod: str = ""
     edge: str = ""
     key_version: int = 0
+    mpm: str = ""
+    letters: str = ""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What only pages and metrics show. The planner has no use for it; an older worker may leave it out."""
+
+    mpm: str = ""
+    letters: str = ""
+    """In the code of `mpm_worker.letters`; empty when the worker sends none."""
+    depth: int = 0
+    """Connections in the accept queues."""
+    reading: int = 0
+    closing: int = 0
+    sent: int = 0
+    """Bytes, cumulative."""
+    accepted: int = 0
+    """Connections, cumulative."""
+    user_ms: int | None = None
+    """The share of the CPU time that was not the kernel's; None when the worker does not tell."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -95,6 +121,7 @@ class Line(msgspec.Struct, frozen=True):
     pod_uid: str
     """Who speaks; an address may belong to another pod by now."""
     key_version: int
+    shown: Shown = Shown()
 
 
 _decoder = msgspec.json.Decoder(_Aggregate)
@@ -135,4 +162,14 @@ def parse(line: bytes, at: float) -> Line:
         sequence=said.sequence,
         uptime_ms=said.uptime_ms,
     )
-    return Line(report, said.edge, said.pod, said.key_version)
+    shown = Shown(
+        mpm=said.mpm,
+        letters=said.letters,
+        depth=said.backlog.depth,
+        reading=said.connections.reading,
+        closing=said.connections.closing,
+        sent=said.totals.bytes,
+        accepted=said.totals.connections,
+        user_ms=said.cpu.user_ms,
+    )
+    return Line(report, said.edge, said.pod, said.key_version, shown)
