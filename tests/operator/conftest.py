@@ -84,6 +84,7 @@ class Stage:
             f"--health-port={health}",
             f"--metrics-port={metrics}",
             "--log-format=text",
+            "--log-level=debug",
             *options,
         ]
         with log.open("wb") as out:

@@ -13,7 +13,7 @@ from mpm_operator.kube.lease import Lease, LeaseTimes
 from mpm_operator.kube.resources import CONFIGMAPS, LEASES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from testcluster.cluster import Cluster
 
@@ -29,8 +29,8 @@ def connection(cluster: Cluster) -> Iterator[api.Client]:
     client.close()
 
 
-def lease(namespace: str, identity: str, clock: object = None) -> Lease:
-    return Lease(namespace, "operator", identity, QUICK, *([clock] if clock else []))  # type: ignore[list-item]
+def lease(namespace: str, identity: str, clock: Callable[[], float] = time.monotonic) -> Lease:
+    return Lease(namespace, "operator", identity, QUICK, clock)
 
 
 class Stopped:
@@ -43,9 +43,9 @@ class Stopped:
         return time.monotonic() + self.offset
 
 
-async def until(condition: object, seconds: float) -> None:
+async def until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, "not in time"
         await asyncio.sleep(0.05)
 

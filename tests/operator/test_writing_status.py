@@ -57,8 +57,8 @@ def test_the_message_of_accepted_counts_because_it_is_about_what_was_written() -
 
 @pytest.mark.parametrize(("busy", "moved"), [(3, False), (6, False), (7, True), (0, False)])
 def test_workers_move_the_status_when_a_fifth_of_the_slots_changed(busy: int, moved: bool) -> None:
-    before = {"busy": 3, "idle": 12, "total": 15, "queue": 0}
-    now = {"busy": busy, "idle": 15 - busy, "total": 15, "queue": 0}
+    before = {"busy": 3.0, "idle": 12.0, "total": 15.0, "queue": 0.0}
+    now = {"busy": float(busy), "idle": 15.0 - busy, "total": 15.0, "queue": 0.0}
     assert workers_moved(before, now) is moved
 
 

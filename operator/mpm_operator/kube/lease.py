@@ -73,6 +73,7 @@ class Lease:
         self._valid_until = float("-inf")
         self._record: Object | None = None
         self._seen: _Sighting | None = None
+        self._announced = False
         self.term = 0
         """Counts how often the lease was taken by us after it had not been valid."""
         self.taken = asyncio.Event()
@@ -89,19 +90,18 @@ class Lease:
     async def run(self, client: Client) -> None:
         """Try for ever to get and to keep the lease."""
         while True:
-            before = self.held
             try:
                 await self._attempt(client)
             except (APIError, Unreachable) as error:
                 logger.warning("The lease could not be renewed: %s", error)
                 self._record = None
-            self._announce(before)
+            self._announce()
             await asyncio.sleep(self._times.retry)
 
     async def release(self, client: Client) -> None:
         """Hand the lease back, so that a standby need not wait for its end."""
         record, self._valid_until = self._record, float("-inf")
-        self._announce(True)
+        self._announce()
         if record is None or record["spec"].get("holderIdentity") != self.identity:
             return
         spec = record["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
@@ -162,13 +162,14 @@ class Lease:
             meta["resourceVersion"] = record["metadata"]["resourceVersion"]
         return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": meta, "spec": spec}
 
-    def _announce(self, before: bool) -> None:
+    def _announce(self) -> None:
         held = self.held
         metrics.LEASE_HELD.set(held)
         if held:
             self.taken.set()
         else:
             self.taken.clear()
-        if held != before:
+        if held != self._announced:
+            self._announced = held
             word = "Holding" if held else "Not holding"
             logger.info("%s the lease %s/%s as %s", word, self._namespace, self._name, self.identity)

@@ -143,6 +143,8 @@ class Reconciler:
         """Plan and carry out, and say in the status what was decided, whether or not it could be done."""
         plan = make_plan(snapshot, self._tools.clock())
         known.memory = plan.memory or known.memory
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s for %s", key, plan.decision.reason, _summary(snapshot))
         failure: StepFailed | None = None
         if not snapshot.paused:
             secret = self._tools.keys.of(known.uid).current.secret
@@ -316,6 +318,16 @@ def _unknown(verdict: _Verdict) -> list[Condition]:
     others = ("Available", "Progressing", "ScalingActive", "ScalingLimited", "Saturated")
     text = "not looked at: see Accepted"
     return [ready, *(Condition(kind, ConditionStatus.UNKNOWN, verdict.reason, text) for kind in others)]
+
+
+def _summary(snapshot: Snapshot) -> str:
+    """Return what the planner looked at, in a line."""
+    pods = []
+    for pod in snapshot.pods:
+        board = pod.report
+        said = f"{board.state} {board.busy}/{board.idle}/{board.total}+{board.queue}" if board else "silent"
+        pods.append(f"{pod.name} {pod.phase} {said}")
+    return f"{snapshot.replicas} replicas: " + ", ".join(pods)
 
 
 def _rolls(running: Object, built: Children) -> bool:

@@ -7,16 +7,18 @@ and streams.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import exp
 from typing import TYPE_CHECKING
 
 from .client import STATUS_MANAGER
 from .resources import WEBSERVERS, Key, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mpm_operator.core.plan import Condition, Decision
 
@@ -28,12 +30,21 @@ WRITE_EVERY_SECONDS = 5.0
 WORKERS_EVERY_SECONDS = 30.0
 WORKERS_SHARE = 0.2
 """Workers alone move the status when they changed by more than this share of the total."""
+MEAN_SECONDS = 10.0
+"""Time constant of the mean that is compared."""
 MESSAGE_MOST = 2000
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Written:
-    at: float = field(default=float("-inf"))
+    """The last write of one object, and the slots as they are on average since then."""
+
+    at: float = float("-inf")
+    workers: dict[str, float] = field(default_factory=dict)
+    mean: dict[str, float] = field(default_factory=dict)
+    mean_at: float = 0.0
 
 
 class StatusWriter:
@@ -50,8 +61,10 @@ class StatusWriter:
         meta = server["metadata"]
         key = Key(meta["namespace"], name_of(server))
         old = server.get("status") or {}
-        since = self._clock() - self._written.setdefault(key, _Written()).at
-        if not self._worth(old, status, since):
+        written = self._written.setdefault(key, _Written())
+        since = self._clock() - written.at
+        self._follow(written, status.get("workers") or {})
+        if not self._worth(old, status, written):
             return None
         if since < WRITE_EVERY_SECONDS:
             return self._clock() + WRITE_EVERY_SECONDS - since
@@ -62,17 +75,30 @@ class StatusWriter:
             "status": status,
         }
         answer = await self._client.apply(WEBSERVERS, body, manager=STATUS_MANAGER, subresource="status")
-        self._written[key].at = self._clock()
+        written.at, written.workers = self._clock(), dict(written.mean)
         self._caches[WEBSERVERS].put(answer)
         return None
 
     def forget(self, key: Key) -> None:
         self._written.pop(key, None)
 
-    def _worth(self, old: Object, new: Object, since: float) -> bool:
+    def _follow(self, written: _Written, workers: Mapping[str, int]) -> None:
+        """Move the mean: of a handful of slots, two looks at the same load differ by a fifth as a rule."""
+        now = self._clock()
+        weight: float = exp((written.mean_at - now) / MEAN_SECONDS)
+        written.mean = {
+            name: weight * written.mean.get(name, value) + (1 - weight) * value
+            for name, value in workers.items()
+        }
+        written.mean_at = now
+
+    def _worth(self, old: Object, new: Object, written: _Written) -> bool:
         if essence(old) != essence(new):
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("status %s differs from %s", essence(new), essence(old))
             return True
-        return since >= WORKERS_EVERY_SECONDS and workers_moved(old.get("workers"), new.get("workers"))
+        late = self._clock() - written.at >= WORKERS_EVERY_SECONDS
+        return late and workers_moved(written.workers or old.get("workers") or {}, written.mean)
 
 
 def conditions(found: Iterable[Condition], old: Object, generation: int) -> list[Object]:
@@ -128,15 +154,10 @@ def essence(status: Object) -> Object:
     return rest
 
 
-def workers_moved(old: Object | None, new: Object | None) -> bool:
-    """Return whether busy, idle or queue moved by more than a fifth of all slots."""
-    if old is None or new is None:
-        return old != new
-    total = max(int(old.get("total", 0)), int(new.get("total", 0)), 1)
-    return any(
-        abs(int(new.get(name, 0)) - int(old.get(name, 0))) > WORKERS_SHARE * total
-        for name in ("busy", "idle", "total", "queue")
-    )
+def workers_moved(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
+    """Return whether busy, idle, total or queue moved by more than a fifth of all slots."""
+    most = WORKERS_SHARE * max(old.get("total", 0), new.get("total", 0), 1)
+    return any(abs(value - old.get(name, 0)) > most for name, value in new.items())
 
 
 def now() -> str:
