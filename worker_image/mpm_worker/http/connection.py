@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from mpm_worker.http.chunks import ChunkedBody
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from mpm_worker.http.target import RequestLine
 
 _DEFAULT_LIMITS: Final = Limits()
+# Ignored before a request line (RFC 9112, 2.2).
+_EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+").sub
 
 
 class Request:
@@ -130,10 +133,7 @@ class Connection:
             data = self._data
             end = data.find(b"\r\n\r\n", self._searched)
             if data.startswith(b"\r\n"):
-                # Empty lines before a request line are ignored (RFC 9112, 2.2).
-                while data.startswith(b"\r\n"):
-                    data = data[2:]
-                self._data = data
+                self._data = data = _EMPTY_LINES(b"", data)
                 end = data.find(b"\r\n\r\n")
             if end >= 0:
                 return self._read_head(data, end)
