@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 NAME = "examples/blocking/webserver.yaml"
 EXAMPLE = HERE.parents[1] / NAME
-AFTER_LOAD_SECONDS = 40
+AFTER_LOAD_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)

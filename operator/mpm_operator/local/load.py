@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from urllib.parse import urlsplit
 
-STEPS = ((10, 2), (40, 32), (25, 12), (25, 24), (40, 1))
+STEPS = ((10, 2), (40, 20), (25, 6), (25, 14), (40, 1))
 """(seconds, clients): up, down, up, down; then the load ends."""
 
 _TIMEOUT_SECONDS = 30.0
