@@ -24,6 +24,10 @@ def letters(board) -> str:
     return "".join(process["letters"] for process in board["processes"])
 
 
+def kept(board) -> tuple[int, int]:
+    return board["connections"]["open"], board["connections"]["keepAlive"]
+
+
 def join(threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.join(20)
