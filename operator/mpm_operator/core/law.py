@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DRAIN_QUEUE_SECONDS = 10.0
 """A queue shall be gone in so long: it adds its work divided by this to the load."""
+DRAINING_DIVISOR = 4
+"""At most a quarter of the pods drains at the same time; the window before it has looked back long enough."""
 HELD_BACK_SECONDS = 2.0
 """A queue that stands still for so long before full slots is no backlog: its clients wait to ask again."""
 
@@ -101,12 +103,12 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
     if seen.coming == 0 and want <= have and load.overflowing:
         want, reason = 2 * have, "BacklogOverflows"
         why = "accept queues overflow, so the load is at least what is seen: twice the pods"
-    elif seen.coming == 0 and want < 2 * have and load.held_back >= HELD_BACK_SECONDS:
+    elif seen.coming == 0 and seen.queue > 0 and load.held_back >= HELD_BACK_SECONDS:
         most = pods_for(float(seen.load), effective.slots_per_pod, percent, pooled=pooled)
         if most > max(want, have):
             want, reason = min(2 * have, most), "QueueFormed"
             why = f"{seen.queue} requests wait steadily before full slots: {want} pods, at most twice as many"
-    step = max(1, have // 10)
+    step = max(1, have // DRAINING_DIVISOR)
     return Need(want, want, step, step, Spawn(), reason, why)
 
 

@@ -38,8 +38,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
     followed = {} if tied else {victim.name: victim for victim in memory.victims}
     seen = survey(snapshot, followed, now)
     base = sizing.base_of(snapshot, seen, now)
-    idle = max(0, seen.slots - seen.busy)
-    load = estimator.observe(memory.load, seen.accepting, seen.busy, idle, seen.queue, now)
+    load = estimator.observe(memory.load, seen.accepting, seen.busy, seen.shown.idle, seen.queue, now)
     spawn = memory.spawn
     if memory.rolling and not snapshot.rolling:
         spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
