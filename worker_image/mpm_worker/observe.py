@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mpm_worker.listeners import Backlog, Listeners
 
 _BUSY = b"RWKLDC"
+_GOING = bytes.maketrans(_BUSY + b"_", b"G" * len(_BUSY) + b"I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Observer:
         board, record = self._board, self._board.server(process.row)
         letters = letters_of(board, process)
         first = process.row * board.threads
-        slots = len(letters) - letters.count(".") - letters.count("_") - letters.count("S")
+        slots = len(letters) - sum(map(letters.count, "._SI"))
         return {
             "slot": process.row,
             "pid": process.pid,
@@ -119,11 +120,14 @@ class Observer:
         }
 
 
-def letters_of(board: Scoreboard, process: Process) -> str:
-    """mod_status's letters of one process. One that is retiring shows G for what it still serves."""
+def letters_of(board: Scoreboard, process: Process, *, accepting: bool = True) -> str:
+    """mod_status's letters of one process. What is retiring shows G for what it still serves, I for the rest.
+
+    :param accepting: false when the whole pod is going (quiescing or stopping)
+    """
     letters = board.row_letters(process.row)
-    if process.retired:
-        letters = letters.translate(bytes.maketrans(_BUSY, b"G" * len(_BUSY)))
+    if process.retired or not accepting:
+        letters = letters.translate(_GOING)
     if not process.ready:
         letters = letters.replace(b".", b"S", 1)
     return letters.decode("ascii")

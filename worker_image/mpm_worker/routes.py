@@ -173,16 +173,17 @@ class Routes:
         """Of all slots there are, and a dot for each that a server still to come would have."""
         supervisor = self._supervisor
         processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
-        rows = [letters_of(supervisor.board, process) for process in processes]
+        accepting = supervisor.accepting
+        rows = [letters_of(supervisor.board, process, accepting=accepting) for process in processes]
         shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
         return "".join(shown) + "." * (supervisor.threads * (supervisor.settings.processes - len(rows)))
 
     def _slots(self) -> Iterator[status.SlotLine]:
-        board = self._supervisor.board
+        board, accepting = self._supervisor.board, self._supervisor.accepting
         now = time.monotonic()
         width = LINE if board.extended else TEXT
         for process in self._supervisor.brood.processes.values():
-            for thread, letter in enumerate(letters_of(board, process)):
+            for thread, letter in enumerate(letters_of(board, process, accepting=accepting)):
                 index = process.row * board.threads + thread
                 clients = bytes(board.clients[index * TEXT : (index + 1) * TEXT]) if board.extended else b""
                 yield status.SlotLine(

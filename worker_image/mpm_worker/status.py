@@ -104,7 +104,7 @@ def duration(seconds: float) -> str:
 
 
 def _busy(view: View) -> int:
-    return sum(map(view.letters.count, "RWKLDCI"))
+    return sum(map(view.letters.count, "RWKLDC"))  # as in mod_status: not those that are going
 
 
 def auto(view: View) -> str:

@@ -1,6 +1,22 @@
-"""What a pod says of itself: parse its lines, add them up."""
+"""What a pod says of itself: parse its lines, add them up, show them as one Apache."""
 
+from .board import Board, Frame, PodLine, board
 from .merge import Sum, merge
-from .parse import Edge, Line, Malformed, parse
+from .parse import Edge, Line, Malformed, Shown, parse
+from .tally import Counters, Tally
 
-__all__ = ["Edge", "Line", "Malformed", "Sum", "merge", "parse"]
+__all__ = [
+    "Board",
+    "Counters",
+    "Edge",
+    "Frame",
+    "Line",
+    "Malformed",
+    "PodLine",
+    "Shown",
+    "Sum",
+    "Tally",
+    "board",
+    "merge",
+    "parse",
+]
