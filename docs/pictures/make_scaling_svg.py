@@ -96,7 +96,7 @@ BLUE, ORANGE, GREEN = "#0969da", "#bc4c00", "#1a7f37"
 def draw(moments: Sequence[Moment]) -> str:
     """The SVG: slots and requests above, pods below, over the seconds of the run."""
     last, final = moments[-1], moments[-1].at
-    most_slots = max(max(m.threads, m.busy + m.queue) for m in moments)
+    most_slots = max(max(m.threads, m.clients) for m in moments)
     most_pods = max(m.pods for m in moments)
 
     def x(moment: Moment) -> float:
@@ -119,10 +119,10 @@ def draw(moments: Sequence[Moment]) -> str:
         *_grid(most_slots, slots),
         *_grid(most_pods, pods),
         *(_second(at, LEFT + at / final * (WIDTH - LEFT - RIGHT)) for at in range(0, int(final) + 1, 20)),
+        _line(moments, x, lambda m: slots(m.clients), ORANGE, 1.5, floor=slots(0)),
         _line(moments, x, lambda m: slots(m.threads), BLUE, 2.0),
-        _line(moments, x, lambda m: slots(m.busy + m.queue), ORANGE, 1.5),
         _line(moments, x, lambda m: pods(m.pods), GREEN, 2.0),
-        *_labels(slots(last.threads), slots(last.busy + last.queue), pods(last.pods)),
+        *_labels(slots(last.threads), slots(last.clients), pods(last.pods)),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -134,12 +134,17 @@ def _line(
     y: Callable[[Moment], float],
     colour: str,
     width: float,
+    floor: float | None = None,
 ) -> str:
-    """Steps: a value holds until the next one."""
+    """Steps: a value holds until the next one. With a `floor` the area above it is tinted."""
     path = f"M{x(moments[0]):.1f},{y(moments[0]):.1f}"
     for moment in moments[1:]:
         path += f"H{x(moment):.1f}V{y(moment):.1f}"
-    return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+    line = f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+    if floor is None:
+        return line
+    area = f"{path}V{floor:.1f}H{x(moments[0]):.1f}Z"
+    return f'<path d="{area}" fill="{colour}" fill-opacity="0.15"/>{line}'
 
 
 def _grid(most: int, y: Callable[[float], float]) -> list[str]:
@@ -156,9 +161,9 @@ def _second(at: int, x: float) -> str:
 
 
 def _labels(threads: float, wanted: float, pods: float) -> list[str]:
-    """Names at the ends of the lines, kept apart."""
+    """Names at the ends of the lines, kept apart; the clients ask one request after the other."""
     wanted = max(wanted, threads + 15)
-    named = ((threads, "slots", BLUE), (wanted, "requests", ORANGE), (pods, "pods", GREEN))
+    named = ((threads, "slots", BLUE), (wanted, "clients", ORANGE), (pods, "pods", GREEN))
     return [
         f'<text x="{WIDTH - RIGHT + 8}" y="{y + 4:.1f}" fill="{colour}" font-weight="600">{text}</text>'
         for y, text, colour in named
