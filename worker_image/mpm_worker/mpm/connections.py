@@ -1,0 +1,266 @@
+"""The connections of the event model: accepted, read until a request is complete, kept, closed.
+
+One thread at a time is inside this object, whichever it is (`event` decides): nothing here is locked.
+Descriptors are edge-triggered and registered once; what happens to a connection while a slot has it is
+remembered in `again`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mpm_worker.child import GRACE
+from mpm_worker.http import ProtocolError
+from mpm_worker.scoreboard import Live, Server
+
+if TYPE_CHECKING:
+    from mpm_worker.child import Child, Client
+    from mpm_worker.http import Request
+    from mpm_worker.wsgi import Outcome
+
+_TICK = 1.0
+"""Seconds between two looks at the clocks of the connections."""
+_LINGER = 2.0
+"""Seconds a connection whose end was sent may still bring what nobody reads."""
+_PAUSE = 0.1
+"""Seconds without accepting after the process ran out of descriptors."""
+_MOST_ACCEPTED = 16
+"""Connections accepted in one turn, so that a flood of them does not stop the requests of others."""
+_MOST_EVENTS = 128
+_PIECE = 65536
+_INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class Connections:
+    """All connections of one process. Complete requests go to the end of `ready`, refused ones too."""
+
+    def __init__(self, child: Child) -> None:
+        self.ready: deque[tuple[Client, Request | ProtocolError]] = deque()
+        self._child, self._record = child, child.record
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._listeners: dict[int, socket.socket] = {}
+        self._clients: dict[int, Client] = {}
+        # By state; in the order in which they entered it, so the oldest come first.
+        self._idle: dict[Client, None] = {}
+        self._reading: dict[Client, None] = {}
+        self._closing: dict[Client, None] = {}
+        self._gates: tuple[int, ...] = ()
+        self._paused_until = 0.0
+        self._tick_due = 0.0
+
+    def ring(self) -> None:
+        """End the wait of `turn`. The only call that any thread may make."""
+        os.eventfd_write(self._bell, 1)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def turn(self, idle_slots: int, threads: int, *, wait: bool) -> None:
+        """Wait for something to happen (or only look), and do what it asks for.
+
+        :param idle_slots: of how many `threads`; no connection is accepted without one
+        """
+        self._gate(idle_slots, threads)
+        left = max(0.0, self._tick_due - time.monotonic()) if wait else 0.0
+        for number, mask in self._epoll.poll(left, _MOST_EVENTS):
+            client = self._clients.get(number)
+            if client is not None:
+                client.again = True
+                if mask & _ENDED:
+                    client.ended = True
+                if not client.held:
+                    self._read(client)
+            elif number == self._bell:
+                self._quiet()
+            elif number in self._listeners:
+                self._accept(self._listeners[number], max(1, idle_slots))
+        if time.monotonic() >= self._tick_due:
+            self._tick()
+
+    def _quiet(self) -> None:
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            pass
+
+    def report(self, queued: int) -> None:
+        """Write what only the loop knows to the scoreboard."""
+        record = self._record
+        if queued and not record[Server.QUEUED]:
+            self._child.alarm()
+        record[Server.QUEUED] = queued
+        record[Server.CONNECTIONS] = len(self._clients)
+        record[Server.KEEPALIVE] = len(self._idle)
+        record[Server.READING] = len(self._reading)
+        record[Server.LINGERING] = len(self._closing)
+
+    # -- accepting
+
+    def _gate(self, idle: int, threads: int) -> None:
+        """Listen while there is a slot for who comes; httpd's limit, but idle connections do not count.
+
+        In httpd they do, and a pod whose clients keep connections open stops accepting with every slot idle.
+        """
+        child = self._child
+        active = len(self._clients) - len(self._idle) - len(self._closing)
+        room = idle > 0 and active < threads + idle * child.live.async_factor
+        if self._paused_until and time.monotonic() >= self._paused_until:
+            self._paused_until = 0.0
+        accepting = room and not self._paused_until and not child.ending()
+        gates = (accepting, self._record[Server.HELP], child.board.live[Live.SEATS])
+        if gates == self._gates:
+            return
+        self._gates = gates
+        seats = [child.seat, *range(gates[2] if gates[1] else 0)] if accepting else []
+        wanted = {sock.fileno(): sock for sock in map(child.listeners.seat, seats)}
+        for number in self._listeners.keys() - wanted.keys():
+            self._epoll.unregister(number)
+        for number in wanted.keys() - self._listeners.keys():
+            # Level-triggered and not exclusive: one who was woken may have no room a moment later.
+            self._epoll.register(number, select.EPOLLIN)
+        self._listeners = wanted
+        if self._record[Server.NOT_ACCEPTING] == room:
+            self._record[Server.NOT_ACCEPTING] = not room
+            if not room:
+                child.alarm()  # so that a sibling comes to help
+
+    def _accept(self, listener: socket.socket, most: int) -> None:
+        for _ in range(min(_MOST_ACCEPTED, most)):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:
+                self._paused_until = time.monotonic() + _PAUSE  # out of descriptors
+                return
+            client = self._child.welcome(sock, address)
+            self._clients[client.descriptor] = client
+            self._reading[client] = None
+            self._epoll.register(client.descriptor, _INTEREST)
+            client.again = True
+            self._read(client)
+
+    # -- one connection
+
+    def settle(self, client: Client, outcome: Outcome) -> None:
+        """A slot has sent the response."""
+        client.held = False
+        client.since = time.monotonic()
+        if outcome.abort:
+            self._drop(client)
+        elif outcome.keep_alive:
+            self._advance(client)
+        else:
+            self._close(client)
+
+    def _read(self, client: Client) -> None:
+        """Take what has arrived, then see what it makes."""
+        if client in self._closing:
+            self._swallow(client)
+            return
+        try:
+            data = os.read(client.descriptor, _PIECE)
+        except BlockingIOError:
+            client.again = False
+        except OSError:
+            self._drop(client)
+            return
+        else:
+            client.connection.receive(data)
+            # A short read has emptied the socket, unless its end stands behind it.
+            client.again = bool(data) and (len(data) == _PIECE or client.ended)
+        self._advance(client)
+
+    def _advance(self, client: Client) -> None:
+        """Hand over a complete request, or wait in the state that fits."""
+        connection = client.connection
+        try:
+            request = connection.next_request()
+        except ProtocolError as error:
+            self._give(client, error)
+            return
+        if request is not None:
+            self._give(client, request)
+        elif client.again:
+            self._read(client)
+        elif connection.eof:
+            self._close(client)
+        elif client.served and connection.idle():
+            self._reading.pop(client, None)
+            self._idle.setdefault(client)
+        elif client not in self._reading:
+            self._idle.pop(client, None)
+            client.since = time.monotonic()
+            self._reading[client] = None
+
+    def _give(self, client: Client, item: Request | ProtocolError) -> None:
+        self._idle.pop(client, None)
+        self._reading.pop(client, None)
+        client.held = True
+        self.ready.append((client, item))
+
+    def _close(self, client: Client) -> None:
+        """Say that this is the end and wait for the client's, so that it can read the last response."""
+        self._idle.pop(client, None)
+        self._reading.pop(client, None)
+        try:
+            client.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(client)
+            return
+        client.since = time.monotonic()
+        self._closing[client] = None
+        self._swallow(client)
+
+    def _swallow(self, client: Client) -> None:
+        try:
+            for _ in range(16):
+                if not os.read(client.descriptor, _PIECE):
+                    self._drop(client)
+                    return
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop(client)
+
+    def _drop(self, client: Client) -> None:
+        for state in (self._idle, self._reading, self._closing):
+            state.pop(client, None)
+        self._clients.pop(client.descriptor, None)
+        client.sock.close()
+
+    # -- clocks
+
+    def _tick(self) -> None:
+        """End what has lasted too long."""
+        now = time.monotonic()
+        child = self._child
+        patience = child.live.keep_alive_timeout
+        youngest = min(GRACE, patience) if child.letting_go() else patience
+        for client in list(self._idle):
+            if now - client.since < youngest:
+                break
+            if now - client.since >= patience or child.let_go(client, now):
+                client.again = True
+                self._read(client)  # a request that arrived this moment is still served
+                if client in self._idle:
+                    self._close(client)
+        for client in list(self._reading):
+            if client.connection.idle():
+                if now - client.since >= child.patience(client):
+                    self._close(client)
+            elif now - client.since >= child.live.timeout:
+                late = client.connection.refuse(408, "the request head did not arrive in time")
+                self._give(client, late)
+        for client in list(self._closing):
+            if now - client.since >= _LINGER:
+                self._drop(client)
+        self._tick_due = now + min(_TICK, max(0.05, patience / 4))
