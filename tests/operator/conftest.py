@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testcluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +111,7 @@ class Stage:
             "maxRequestWorkers": 60,
             "startServers": 1,
         } | spec.pop("mpm", {})
-        scaling = {"scaleDownStabilizationSeconds": 5, "drainDelaySeconds": 1} | spec.pop("scaling", {})
+        scaling = {"scaleDownStabilizationSeconds": 5} | spec.pop("scaling", {})
         self.cluster.apply(
             {
                 "apiVersion": "v1",
@@ -194,12 +195,23 @@ class Stage:
         )
         return self.cluster.run([sys.executable, "-c", script, url])
 
+    def answers(self, url: str) -> bool:
+        """Return whether the proxies know the way to the URL yet."""
+        try:
+            self.fetch(url)
+        except ClusterError:
+            return False
+        return True
+
     def ports(self) -> tuple[int, int]:
         return self.operators[0].ports
 
-    def load(self, clients: int, seconds: float, *options: str, name: str = "shop") -> Callable[[], Any]:
-        """Start clients on the Service; the answer waits for their end and returns the summary."""
+    def load(
+        self, clients: int, seconds: float, *options: str, name: str = "shop"
+    ) -> Callable[[], list[str]]:
+        """Start clients on the Service; the answer waits for their end and returns what failed."""
         address = self.need("service", name)["spec"]["clusterIP"]
+        self.until(lambda: self.answers(f"http://{address}/"), 15, f"the Service of {name} to answer")
         process = self.cluster.popen(
             [
                 sys.executable,
@@ -214,11 +226,13 @@ class Stage:
         )
         self.loads.append(process)
 
-        def summary() -> Any:
+        def failures() -> list[str]:
             out, _ = process.communicate(timeout=seconds + 60)
-            return json.loads(out.splitlines()[-1])
+            result = json.loads(out.splitlines()[-1])
+            assert result["requests"] > 0
+            return [str(result["failures"]), *result["first_failures"]] if result["failed"] else []
 
-        return summary
+        return failures
 
     def until(self, holds: Callable[[], Any], seconds: float, what: str) -> float:
         """Wait until it holds; return how long that took."""

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from .caches import Caches
     from .queue import KeyedQueue
     from .scoreboards import Scoreboards
+    from .status_api import StatusAPI
 
 
 class Health:
     """`/healthz`, `/readyz` on one port, `/metrics` on another: probes need no access to the numbers."""
 
-    def __init__(self, caches: Caches, queue: KeyedQueue, boards: Scoreboards) -> None:
+    def __init__(self, caches: Caches, queue: KeyedQueue, boards: Scoreboards, pages: StatusAPI) -> None:
+        self._pages = pages
         self._caches = caches
         self._queue = queue
         self._boards = boards
@@ -32,6 +34,7 @@ class Health:
         await self._serve(probes, health_port)
         numbers = web.Application()
         numbers.router.add_get("/metrics", self._metrics)
+        self._pages.register(numbers)
         await self._serve(numbers, metrics_port)
 
     async def stop(self) -> None:

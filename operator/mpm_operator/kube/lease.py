@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import metrics
 from .client import APIError, Unreachable
-from .resources import LEASES
+from .resources import GROUP, LEASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .resources import Object
 
 logger = logging.getLogger(__name__)
+
+ADDRESS = f"{GROUP}/address"
+"""Annotation of the Lease: where the holder listens for readers of its pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,11 @@ class Lease:
         identity: str,
         times: LeaseTimes,
         clock: Callable[[], float] = time.monotonic,
+        address: str = "",
     ) -> None:
+        self._address = address
+        self.others_address = ""
+        """Where the holder listens (HOST:PORT), by its own word; "" when that is this process, or unknown."""
         self._namespace = namespace
         self._name = name
         self.identity = identity
@@ -127,8 +134,10 @@ class Lease:
                 return
         else:
             self._record = None
+            self.others_address = (record["metadata"].get("annotations") or {}).get(ADDRESS, "")
             return
         self._record = kept
+        self.others_address = ""
         if started >= self._valid_until:
             self.term += 1
         self._valid_until = started + self._times.renew
@@ -157,7 +166,9 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": transitions if mine or record is None else transitions + 1,
         }
-        meta = {"namespace": self._namespace, "name": self._name}
+        meta: Object = {"namespace": self._namespace, "name": self._name}
+        if self._address:
+            meta["annotations"] = {ADDRESS: self._address}
         if record is not None:
             meta["resourceVersion"] = record["metadata"]["resourceVersion"]
         return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": meta, "spec": spec}

@@ -66,6 +66,13 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         )
     made.add_argument("--health-port", type=int, default=given("HEALTH_PORT", "8081"), metavar="PORT")
     made.add_argument("--metrics-port", type=int, default=given("METRICS_PORT", "8080"), metavar="PORT")
+    made.add_argument(
+        "--status-token-file",
+        type=Path,
+        default=given("STATUS_TOKEN_FILE", "") or None,
+        metavar="FILE",
+        help="token with which agents may read the server-status of every WebServer; none when left out",
+    )
     made.add_argument("--log-format", choices=("json", "text"), default=given("LOG_FORMAT", "json"))
     made.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default=given("LOG_LEVEL", "info")
@@ -94,6 +101,8 @@ def options(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Options, a
         namespaces=tuple(dict.fromkeys(name.strip() for name in named if name.strip())),
         health_port=args.health_port,
         metrics_port=args.metrics_port,
+        address=_address(environ.get("POD_IP", ""), args.metrics_port),
+        status_token_file=args.status_token_file,
     )
     return chosen, args
 
@@ -131,6 +140,10 @@ def main() -> None:
 
 async def _run(chosen: Options) -> bool:
     return await Operator(chosen).run()
+
+
+def _address(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" if ip else ""
 
 
 def _own_namespace() -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import kopf
 
 from . import handlers, metrics
+from .access import Access
 from .caches import Caches
 from .children import Applier
 from .client import APIError, Client, Fenced, Unreachable, connect
@@ -21,6 +22,7 @@ from .execute import Executor, StepFailed
 from .health import Health
 from .keys import BadMasterKey, MasterKeys
 from .lease import Lease, LeaseTimes
+from .merged import Merged
 from .observe import Observer
 from .queue import KeyedQueue
 from .reconciler import Reconciler, Tools
@@ -28,11 +30,16 @@ from .relist import Relister
 from .resources import PODS, WEBSERVERS, Key, name_of, uid_of
 from .scoreboards import Scoreboards
 from .status import StatusWriter
+from .status_api import StatusAPI
+from .webserver_metrics import WebServerMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from kopf._core.engines.peering import Identity
+
+    from mpm_operator.scoreboard import Line
 
     from .resources import Kind, Object
 
@@ -55,6 +62,10 @@ class Options:
     """Namespaces to watch; none = all."""
     health_port: int = 8081
     metrics_port: int = 8080
+    address: str = ""
+    """Where other operators reach the metrics port (HOST:PORT); "" = they cannot pass readers on."""
+    status_token_file: Path | None = None
+    """Holds the token with which agents read every WebServer's pages."""
 
 
 class Operator:
@@ -62,15 +73,24 @@ class Operator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._lease = Lease(options.lease_namespace, options.lease_name, options.identity, options.lease)
+        self._lease = Lease(
+            options.lease_namespace,
+            options.lease_name,
+            options.identity,
+            options.lease,
+            address=options.address,
+        )
         self._client = Client(connect(), self._remaining)
         self._caches = Caches()
         self._queue = KeyedQueue()
-        self._boards = Scoreboards(self._queue.add, self._remaining)
+        self._boards = Scoreboards(self._queue.add, self._remaining, hear=self._hear)
+        self._merged = Merged(self._caches, self._boards.line)
         self._relister = Relister(self._client, self._caches, options.namespaces, self._changed)
         self._keys = MasterKeys(self._client, options.lease_namespace)
         self._reconciler = Reconciler(self._tools())
-        self._health = Health(self._caches, self._queue, self._boards)
+        pages = StatusAPI(self._merged, Access(self._client, options.status_token_file), self._leader)
+        metrics.REGISTRY.register(WebServerMetrics(self._merged, self._caches, lambda: self._lease.held))
+        self._health = Health(self._caches, self._queue, self._boards, pages)
         self._term = 0
         self._leading = asyncio.Event()
         self._stop = asyncio.Event()
@@ -132,6 +152,13 @@ class Operator:
             default_image=self._options.worker_image,
         )
 
+    def _hear(self, key: Key, uid: str, line: Line) -> None:
+        self._merged.hear(key, uid, line)
+
+    def _leader(self) -> str | None:
+        """Return "" when this process leads, else where the leader listens, or None when nobody knows."""
+        return "" if self._lease.held else self._lease.others_address or None
+
     def _changed(self, kind: Kind, body: Object, deleted: bool) -> None:
         """A cache changed: follow the pod, and look at the WebServers concerned."""
         if kind == PODS:
@@ -160,6 +187,7 @@ class Operator:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._reconciler.reset()
+            self._merged.restart()
             for server in self._caches[WEBSERVERS]:
                 self._queue.add(Key(server["metadata"]["namespace"], name_of(server)))
             self._leading.set()

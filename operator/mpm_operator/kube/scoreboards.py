@@ -68,7 +68,9 @@ class Scoreboards:
         remaining: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
         port: int = ADMIN_PORT,
+        hear: Callable[[Key, str, Line], None] = lambda key, uid, line: None,
     ) -> None:
+        self._hear = hear
         self._enqueue = enqueue
         self._remaining = remaining
         self._clock = clock
@@ -103,6 +105,11 @@ class Scoreboards:
         """Return the last line ever received of the pod."""
         stream = self._streams.get(uid)
         return stream.line.report if stream is not None and stream.line is not None else None
+
+    def line(self, uid: str) -> Line | None:
+        """Return the same with what only the pages show."""
+        stream = self._streams.get(uid)
+        return stream.line if stream is not None else None
 
     def failure(self, uid: str) -> str:
         """Return why the pod's stream is not open, or nothing."""
@@ -218,6 +225,7 @@ class Scoreboards:
             raise Malformed(f"{stream.address} belongs to pod {line.pod_uid} by now")
         last = stream.line
         stream.line, stream.failure = line, ""
+        self._hear(stream.parent, stream.uid, line)
         if wake and (line.edge or last is None or last.report.boot != line.report.boot):
             self._enqueue(stream.parent)
 

@@ -39,10 +39,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Written:
-    """The last write of one object, and the slots as they are on average since then."""
+    """When an object was last written, and its slots as they are on average."""
 
     at: float = float("-inf")
-    workers: dict[str, float] = field(default_factory=dict)
     mean: dict[str, float] = field(default_factory=dict)
     mean_at: float = 0.0
 
@@ -75,7 +74,7 @@ class StatusWriter:
             "status": status,
         }
         answer = await self._client.apply(WEBSERVERS, body, manager=STATUS_MANAGER, subresource="status")
-        written.at, written.workers = self._clock(), dict(written.mean)
+        written.at = self._clock()
         self._caches[WEBSERVERS].put(answer)
         return None
 
@@ -98,7 +97,7 @@ class StatusWriter:
                 logger.debug("status %s differs from %s", essence(new), essence(old))
             return True
         late = self._clock() - written.at >= WORKERS_EVERY_SECONDS
-        return late and workers_moved(written.workers or old.get("workers") or {}, written.mean)
+        return late and workers_moved(old.get("workers") or {}, written.mean)
 
 
 def conditions(found: Iterable[Condition], old: Object, generation: int) -> list[Object]:

@@ -1,0 +1,92 @@
+"""The merged scoreboard of each WebServer, out of the caches and the streams.
+
+Counters begin anew when this process takes the lease: the process before it counted on its own, and two
+counts cannot be joined without a gap or a double. Readers see what they know from httpd: a restart.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from mpm_operator.scoreboard import Board, Frame, PodLine, Tally, board
+
+from .resources import PODS, WEBSERVERS, Key, name_of, uid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mpm_operator.scoreboard import Line
+
+    from .caches import Caches
+
+_BUILT = os.stat(__file__).st_mtime
+
+
+class Merged:
+    """Hears every line; makes the page's value when somebody asks.
+
+    `line` returns the last line of the pod with that UID.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        line: Callable[[str], Line | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._caches = caches
+        self._line = line
+        self._clock = clock
+        self._began = clock()
+        self._tallies: dict[Key, Tally] = {}
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._began = self._clock()
+        self._tallies.clear()
+
+    def hear(self, key: Key, uid: str, line: Line) -> None:
+        """Count what a line of a pod brings."""
+        self._tally(key).take(uid, line)
+
+    def __iter__(self) -> Iterator[Key]:
+        """Yield all WebServers, and forget the counters of those that are gone."""
+        found = [Key(server["metadata"]["namespace"], name_of(server)) for server in self._caches[WEBSERVERS]]
+        for gone in self._tallies.keys() - set(found):
+            del self._tallies[gone]
+        yield from found
+
+    def board(self, key: Key) -> Board | None:
+        """Return the scoreboard of a WebServer; None when there is no such WebServer."""
+        server = self._caches[WEBSERVERS].get(key.namespace, key.name)
+        if server is None:
+            return None
+        pods = [
+            PodLine(name_of(pod), self._line(uid_of(pod)))
+            for pod in self._caches[PODS].of(key)
+            if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        ]
+        tally = self._tally(key)
+        tally.keep({uid_of(pod) for pod in self._caches[PODS].of(key)})
+        effective = (server.get("status") or {}).get("effective") or {}
+        now = self._clock()
+        frame = Frame(
+            name=str(key),
+            mpm=str(effective.get("type") or "Event").lower(),
+            generation=int(server["metadata"].get("generation") or 1),
+            slots_per_pod=int(effective.get("slotsPerPod") or 1),
+            max_request_workers=int(effective.get("maxRequestWorkers") or 0),
+            built=_BUILT,
+            now=time.time(),
+            clock=now,
+            uptime=now - tally.began,
+        )
+        return board(frame, pods, tally.total)
+
+    def _tally(self, key: Key) -> Tally:
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(self._began)
+        return tally

@@ -1,0 +1,111 @@
+"""`/apis/webservers/NAMESPACE/NAME/server-status`: the merged scoreboard over HTTP.
+
+Only the holder of the lease counts, so a standby passes the question on to it: through a Service, readers
+would else see the counters of two processes by turns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+
+from mpm_operator.scoreboard import VERSION
+from mpm_operator.scoreboard.render import auto, document, page
+
+from .access import Verdict
+from .client import APIError, Unreachable
+from .resources import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .access import Access
+    from .merged import Merged
+
+PATH = "/apis/webservers/{namespace}/{name}/server-status"
+PASSED_ON = "X-MPM-Passed-On"
+"""Marks a question from a standby, so that two processes that disagree about the lease end it."""
+PASS_SECONDS = 5.0
+
+_HEADERS = {"Server": f"{VERSION} (Apache-compatible)", "Cache-Control": "no-store"}
+
+
+class StatusAPI:
+    """The pages.
+
+    `leader` returns "" when this process counts itself, else where the one that does listens (HOST:PORT), or
+    None when nobody knows.
+    """
+
+    def __init__(self, merged: Merged, access: Access, leader: Callable[[], str | None]) -> None:
+        self._merged = merged
+        self._access = access
+        self._leader = leader
+
+    def register(self, app: web.Application) -> None:
+        app.router.add_get(PATH, self._get)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        leader = self._leader()
+        if leader:
+            return await self._pass_on(request, leader)
+        if leader is None:
+            return _text(503, "no operator holds the lease at the moment", {"Retry-After": "2"})
+        key = Key(request.match_info["namespace"], request.match_info["name"])
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        try:
+            verdict = await self._access.may_read(token.strip() if kind.lower() == "bearer" else "", key)
+        except (APIError, Unreachable) as error:
+            return _text(503, f"the API server cannot be asked who you are: {error}", {"Retry-After": "2"})
+        if verdict is Verdict.UNKNOWN:
+            text = "a token is needed: Authorization: Bearer TOKEN (kubectl create token NAME)"
+            return _text(401, text, {"WWW-Authenticate": "Bearer"})
+        if verdict is Verdict.FORBIDDEN:
+            return _text(
+                403, f"you may not get webservers.mpm-operator.io {key}; a RoleBinding to `view` gives that"
+            )
+        return self._answer(request, key)
+
+    def _answer(self, request: web.Request, key: Key) -> web.Response:
+        """As mod_status reads its query: the words count wherever they stand."""
+        board = self._merged.board(key)
+        if board is None:
+            return _text(404, f"there is no WebServer {key}")
+        query = request.query_string
+        headers = dict(_HEADERS)
+        if "refresh" in query:
+            wish = request.query.get("refresh", "")[:9]
+            seconds = int(wish) if wish.isascii() and wish.isdigit() else 0
+            headers["Refresh"] = str(seconds if seconds > 0 else 10)
+        if "auto" in query:
+            headers["Content-Type"] = "text/plain; charset=ISO-8859-1"
+            return web.Response(body=auto(board).encode("latin-1", "replace"), headers=headers)
+        if "json" in query:
+            return web.json_response(document(board), headers=headers)
+        text = page(board, table="notable" not in query)
+        return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def _pass_on(self, request: web.Request, leader: str) -> web.Response:
+        if PASSED_ON in request.headers:
+            return _text(503, "the lease is changing hands", {"Retry-After": "2"})
+        headers = {PASSED_ON: "1"}
+        if "Authorization" in request.headers:
+            headers["Authorization"] = request.headers["Authorization"]
+        timeout = aiohttp.ClientTimeout(total=PASS_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"http://{leader}{request.path_qs}", headers=headers) as answer,
+            ):
+                kept = ("Content-Type", "Refresh", "WWW-Authenticate", "Retry-After")
+                shown = _HEADERS | {name: answer.headers[name] for name in kept if name in answer.headers}
+                return web.Response(body=await answer.read(), status=answer.status, headers=shown)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            text = f"the operator that holds the lease does not answer at {leader}: {error!r}"
+            return _text(503, text, {"Retry-After": "2"})
+
+
+def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(text=f"{text}\n", status=status, headers=_HEADERS | (headers or {}))
