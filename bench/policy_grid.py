@@ -4,7 +4,7 @@
 
 TRACE files may also be named by MPM_TRACES (separated by `:`); a 5× step is always among them. Each peer runs
 at several targets: its default, and the best for each trace, chosen afterwards: nobody can know it before.
-The peers are formulas; with --real they are their own code (`policy_real`, needs Go), which gives the same figures.
+The peers are formulas; with --real they are their own code (`policy_real`, needs Go): same figures, slower.
 """
 
 from __future__ import annotations
