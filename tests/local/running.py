@@ -58,7 +58,7 @@ class Running:
             start_new_session=True,
         )
         self.lines: list[str] = []
-        self._fresh: queue.Queue[str] = queue.Queue()
+        self._fresh: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.seen: set[int] = set()
@@ -86,6 +86,7 @@ class Running:
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
             self._fresh.put(line.rstrip())
+        self._fresh.put(None)
 
     @property
     def output(self) -> str:
@@ -98,7 +99,9 @@ class Running:
             try:
                 line = self._fresh.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no line like {pattern!r} in:\n{self.output}") from None
+                line = None
+            if line is None:
+                raise AssertionError(f"no line like {pattern!r} in:\n{self.output}")
             if found := re.search(pattern, line):
                 return found
 

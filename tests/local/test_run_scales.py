@@ -29,6 +29,7 @@ def pods_and_threads(run: Running) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("mpm", ["Event", "Worker", "Prefork"])
 async def test_the_example_grows_and_shrinks_without_losing_a_request(mpm: str, tmp_path: Path) -> None:
     text = (EXAMPLES / "blocking/webserver.yaml").read_text().replace("type: Event", f"type: {mpm}")
+    text = text.replace("scaleDownStabilizationSeconds: 12", "scaleDownStabilizationSeconds: 3")
     if mpm == "Prefork":
         text = re.sub(r"threadsPerChild: \d+", "processesPerPod: 4", text)
         text = re.sub(r" +threadLimit: \d+.*\n", "", text)
