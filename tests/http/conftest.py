@@ -35,6 +35,11 @@ def broken_bodies() -> list[tuple[bytes, int, str]]:
     ]
 
 
+def bad_chunks() -> list[tuple[bytes, int, str]]:
+    """The broken bodies that no further bytes can mend."""
+    return [case for case in broken_bodies() if "ended inside" not in case[2]]
+
+
 def streams() -> list[bytes]:
     """Every stream of every corpus."""
     accepted = [case["stream"].encode("latin-1") for case in corpus("accepted")]
@@ -42,7 +47,7 @@ def streams() -> list[bytes]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for name, values in (("refusal", refused), ("broken_body", broken_bodies)):
+    for name, values in (("refusal", refused), ("broken_body", broken_bodies), ("bad_chunks", bad_chunks)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, values(), ids=lambda case: f"{case[2]}: {case[0][-40:]!r}")
     if "accepted" in metafunc.fixturenames:
@@ -94,3 +99,18 @@ def all_streams() -> list[bytes]:
 @pytest.fixture(scope="session")
 def events() -> Any:
     return lambda pieces, limits=DEFAULT: read_events(pieces, limits)
+
+
+@pytest.fixture(scope="session")
+def refusals() -> list[tuple[bytes, int, str]]:
+    return refused()
+
+
+@pytest.fixture(scope="session", name="broken_bodies")
+def all_broken_bodies() -> list[tuple[bytes, int, str]]:
+    return broken_bodies()
+
+
+@pytest.fixture(scope="session")
+def good_requests() -> list[dict[str, Any]]:
+    return corpus("accepted")
