@@ -30,7 +30,7 @@ def test_a_killed_child_takes_only_its_own_requests(start, hammer, mpm: str) -> 
     )
     time.sleep(0.5)
     clients.stop()
-    assert len(clients.failures) <= 2
+    assert len(clients.failures) <= 4  # each of the clients had one request under way
     assert clients.served > 20
     worker.await_line(f"server {victim} was killed by SIGKILL")
 

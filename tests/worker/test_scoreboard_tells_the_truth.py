@@ -9,7 +9,8 @@ import threading
 SHAPE = {
     "prefork": ("--mpm", "prefork", "--processes", "4"),
     "worker": ("--mpm", "worker", "--processes", "2", "--threads", "2"),
-    "event": ("--mpm", "event", "--processes", "2", "--threads", "2"),
+    # One process: a connection stays with the one that accepted it, also when another has a free slot.
+    "event": ("--mpm", "event", "--processes", "1", "--threads", "4"),
 }
 
 

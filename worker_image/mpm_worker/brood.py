@@ -217,6 +217,7 @@ class Brood:
         self._listeners.listen(seat)
         self._board.live[Live.SEATS] = len(self._listeners.listening())
         ours, theirs = socket.socketpair()
+        self._board.live[Live.ROWS] = max(self._board.live[Live.ROWS], row + 1)
         record = self._board.server(row)
         record[Server.SEAT], record[Server.GENERATION], record[Server.RETIRING] = seat, self.generation, 0
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mpm_worker import cgroup, procfs
-from mpm_worker.scoreboard import Scoreboard, Server
+from mpm_worker.scoreboard import Live, Scoreboard, Server
 
 if TYPE_CHECKING:
     from mpm_worker.brood import Brood, Process
@@ -89,8 +89,11 @@ class Observer:
 
     def totals(self) -> Totals:
         board = self._board
-        accepted = sum(board.server(row)[Server.ACCEPTED] for row in range(board.rows))
-        return Totals(sum(board.accesses), sum(board.sent), accepted, sum(board.busy_us) // 1000)
+        rows = board.live[Live.ROWS]
+        slots = rows * board.threads
+        accepted = sum(board.server(row)[Server.ACCEPTED] for row in range(rows))
+        busy_us = sum(board.busy_us[:slots])
+        return Totals(sum(board.accesses[:slots]), sum(board.sent[:slots]), accepted, busy_us // 1000)
 
     def resources(self, before: procfs.Cpu) -> Resources:
         """:param before: what the last call gave; a process that was just reaped must not make it smaller"""

@@ -53,6 +53,8 @@ class Live(IntEnum):
     LIMIT_REQUEST_BODY = auto()
     MAX_CONNECTIONS_PER_CHILD = auto()
     ASYNC_FACTOR = auto()
+    ROWS = auto()
+    """Rows that were ever used; they are the first ones."""
     SEATS = auto()
     """Seats whose listener listens; they are the first ones."""
 
@@ -124,7 +126,7 @@ class Scoreboard:
     def any_ready(self) -> bool:
         """Whether some slot of some process is idle."""
         start = self._at["letters"]
-        return self.memory.find(b"_", start, start + self.rows * self.threads) >= 0
+        return self.memory.find(b"_", start, start + self.live[Live.ROWS] * self.threads) >= 0
 
     def slot(self, row: int, thread: int) -> Slot:
         return Slot(self, row * self.threads + thread)

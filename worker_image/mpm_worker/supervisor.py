@@ -56,7 +56,7 @@ class Supervisor:
         self.options = options
         self.boot = os.urandom(8).hex()
         self.started, self.booted = time.time(), time.monotonic()
-        rows = max(32, 4 * options.processes)
+        rows = max(64, 4 * options.processes)
         event = options.mpm == EVENT
         self.listeners = open_listeners(
             options.bind, "--bind", seats=rows // 2 if event else 1, backlog=options.listen_backlog
@@ -271,12 +271,13 @@ class Supervisor:
     def change(self, changes: dict[str, Any]) -> bool:
         """Apply what control asked for; whether anything is different now."""
         changes = dict(changes)
-        old = (self.settings, self.ceiling)
+        old, bursting = (self.settings, self.ceiling), self.threads > self.settings.threadsPerChild
         self.ceiling = changes.pop("threadsCeiling", self.ceiling)
         self.settings = replace(self.settings, **changes)
-        if "threadsPerChild" in changes:
-            self.threads = self.settings.threadsPerChild
-        self.ceiling = max(self.ceiling, self.settings.threadsPerChild)
+        asked = self.settings.threadsPerChild
+        if asked != old[0].threadsPerChild:
+            self.threads = max(asked, self.threads) if bursting else asked
+        self.ceiling = max(self.ceiling, asked)
         self._write_settings()
         return old != (self.settings, self.ceiling)
 

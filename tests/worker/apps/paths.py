@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+_turns = {"turn": 0}
+
+
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     word, _, value = environ["PATH_INFO"].strip("/").partition("/")
     body = b"hello\n"
@@ -26,6 +29,14 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         os._exit(1)
     elif word == "size":
         body = b"x" * int(value)
+    elif word == "turn":
+        # Quick so many times that anyone would take it for quick, then once not.
+        _turns["turn"] += 1
+        time.sleep(1.0 if _turns["turn"] == int(value) else 0)
+    elif word == "fork":
+        if os.fork() == 0:
+            time.sleep(0.5)
+            os._exit(0)
     elif word == "read":
         body = f"{len(environ['wsgi.input'].read())}\n".encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

@@ -180,14 +180,17 @@ class Event:
             while item is not None:
                 self._back.append((item[0], self._answer(item, slot)))
                 self._connections.ring()
-                item = self._next_queued()
+                item = self._next_queued(slot)
         slot.release(DEAD)
         self._gone.append(index)
         self._summons.set()
 
-    def _next_queued(self) -> Item | None:
+    def _next_queued(self, slot: Slot) -> Item | None:
         """For a slot that has become free while the keeper leads."""
-        return self._pop() if self._keeper_leads else None
+        item = self._pop() if self._keeper_leads else None
+        if item is not None:
+            slot.begin(READ)
+        return item
 
     def _pop(self) -> Item | None:
         try:
@@ -204,6 +207,7 @@ class Event:
             self._take_back()
             connections.report(0)
             while item := self._pop():
+                slot.begin(READ)  # before anyone else can lead and take this slot for idle
                 if self._may_block(item):
                     self._pass_baton()
                     return item
@@ -219,8 +223,9 @@ class Event:
         return None
 
     def _idle(self) -> int:
-        """Slots without a request; who leads is one of them."""
-        return self._child.board.row_letters(self._child.row).count(b"_")
+        """Slots without a request, given or waiting; who leads is one of them."""
+        letters = self._child.board.row_letters(self._child.row)
+        return letters.count(b"_") - len(self._connections.ready)
 
     def _ended(self) -> bool:
         if not self._over and self._child.ending() and not len(self._connections):
@@ -246,7 +251,6 @@ class Event:
 
     def _answer(self, item: Item, slot: Slot) -> Outcome:
         client, request = item
-        slot.begin(READ)
         self._child.alarm_if_full()
         if isinstance(request, ProtocolError):
             outcome = Outcome(False, request.status, reject(client.sock, request))

@@ -1,0 +1,124 @@
+"""The event model's own promises: a blocking request stops nobody, idle connections cost no slot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from mpm_worker.mpm.paths import Paths
+
+if TYPE_CHECKING:
+    import socket
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def event(start, *arguments: str):
+    return start("--mpm", "event", "--processes", "1", *arguments)
+
+
+def test_a_quick_path_that_suddenly_blocks_stops_nobody(start) -> None:
+    worker = event(start, "--threads", "3")
+    with worker.connect() as sock:
+        for _ in range(40):
+            sock.sendall(b"GET /turn/41 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        sock.sendall(b"GET /turn/41 HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _ in range(10):
+            assert worker.get()[0] == 200
+        sock.setblocking(False)
+        try:
+            early = sock.recv(1)
+        except BlockingIOError:
+            early = b""
+        # Ten others were answered while it still blocked.
+        assert early == b""
+
+
+def test_every_slot_can_block_at_once(start) -> None:
+    worker = event(start, "--threads", "8")
+    threads = [threading.Thread(target=worker.get, args=("/sleep/0.5",)) for _ in range(8)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert time.monotonic() - began < 2
+    worker.await_board(lambda board: board["workers"]["idle"] == 8)
+
+
+def test_requests_of_kept_connections_are_queue_while_every_slot_is_busy(start) -> None:
+    worker = event(start, "--threads", "2", "--async-request-worker-factor", "10")
+    socks = [worker.connect() for _ in range(6)]
+    for sock in socks:
+        sock.sendall(GET)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+    for sock in socks:
+        sock.sendall(b"GET /sleep/0.4 HTTP/1.1\r\nHost: x\r\n\r\n")
+    board = worker.await_board(lambda board: board["workers"]["queue"] == 4)
+    assert board["workers"]["busy"] == 2
+    assert board["backlog"]["depth"] == 0
+    for sock in socks:
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        sock.close()
+
+
+def test_many_idle_connections_leave_every_slot_free(start) -> None:
+    worker = event(start, "--threads", "2", "--keep-alive-timeout", "60")
+    socks: list[socket.socket] = []
+    for _ in range(300):
+        sock = worker.connect()
+        sock.sendall(GET)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        socks.append(sock)
+    board = worker.await_board(lambda board: board["connections"]["keepAlive"] == 300)
+    assert board["workers"] == {"busy": 0, "idle": 2, "total": 2, "queue": 0}
+    assert worker.get()[0] == 200
+    for sock in socks:
+        sock.close()
+    worker.await_board(lambda board: board["connections"]["open"] == 0)
+
+
+def test_an_empty_seat_is_served_by_its_siblings(start) -> None:
+    worker = start("--mpm", "event", "--processes", "3", "--threads", "2")
+    worker.call("PUT", "/control", {"processes": 1})
+    worker.await_board(lambda board: board["servers"] == 1)
+    for _ in range(60):
+        assert worker.get()[0] == 200
+    assert worker.scoreboard()["backlog"]["depth"] == 0
+
+
+def test_an_application_that_forks_disturbs_nothing(start) -> None:
+    worker = event(start, "--threads", "2")
+    for _ in range(3):
+        assert worker.get("/fork")[0] == 200
+    assert worker.get()[0] == 200
+    worker.signal(15)
+    assert worker.exit_code() == 0
+
+
+def test_what_a_path_is_known_for() -> None:
+    paths = Paths()
+    key = paths.key("GET", "/orders/list/17")
+    assert key == ("GET", "orders", "list")
+    assert paths.blocks(key)
+    paths.learn(key, 50e-6)
+    assert not paths.blocks(key)
+    for _ in range(3):
+        paths.learn(key, 20e-3)
+    assert paths.blocks(key)
+    for _ in range(5):
+        paths.learn(key, 50e-6)
+    assert paths.blocks(key)
+    for _ in range(20):
+        paths.learn(key, 50e-6)
+    assert not paths.blocks(key)
+
+
+def test_a_flood_of_paths_takes_no_memory_for_ever() -> None:
+    paths = Paths()
+    for number in range(5000):
+        paths.learn(paths.key("GET", f"/{number}"), 1e-5)
+    assert paths.blocks(paths.key("GET", "/0"))
+    assert not paths.blocks(paths.key("GET", "/4999"))
