@@ -37,10 +37,18 @@ def _apache(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
     connections = _by(
         "state",
         total=load.connections,
-        keepalive=load.keep_alive,
         reading=load.reading,
+        writing=load.busy,
+        keepalive=load.keep_alive,
         closing=load.closing,
     )
+    cpu = view.resources.cpu
+    spent = _by(
+        "type",
+        user=round((cpu.user + cpu.children_user) * 1000),
+        system=round((cpu.system + cpu.children_system) * 1000),
+    )
+    info = {f'{{mpm="{view.mpm}",version="{_escaped(view.version)}"}}': 1.0}
     yield "apache_up", "gauge", "Whether the scoreboard could be read.", 1
     yield "apache_workers", "gauge", "Slots by state.", _by("state", busy=load.busy, idle=load.idle)
     yield "apache_scoreboard", "gauge", "Slots by letter of the scoreboard.", _by("state", **letters)
@@ -48,16 +56,36 @@ def _apache(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
     yield "apache_sent_kilobytes_total", "counter", "Kilobytes of content sent.", totals.sent / 1024
     yield "apache_duration_ms_total", "counter", "Slot time spent, in milliseconds.", totals.busy_ms
     yield "apache_uptime_seconds_total", "counter", "Seconds since the supervisor started.", view.uptime
-    yield "apache_generation", "gauge", "Generation of the servers.", view.generation
+    yield "apache_cpu_time_ms_total", "counter", "CPU time, in milliseconds.", spent
+    percent = cpu.total / view.uptime * 100 if view.uptime else 0
+    yield "apache_cpuload", "gauge", "Percent of one CPU used since the start, on average.", percent
+    averages = dict(zip(("1min", "5min", "15min"), view.load_average, strict=True))
+    yield "apache_load", "gauge", "Load average of the node.", _by("interval", **averages)
+    generations = _by("type", config=view.generation + 1, mpm=view.generation)
+    yield "apache_generation", "gauge", "How often servers were started anew.", generations
+    yield "apache_info", "gauge", "What serves: version and Multi-Processing Module.", info
+    yield "apache_version", "gauge", "Version as a number, 0.01 for 0.1.0.", _version(view.version)
     servers = _by("state", all=view.servers, stopping=view.stopping)
     yield "apache_processes", "gauge", "Server processes by state.", servers
     yield "apache_connections", "gauge", "Open connections by state.", connections
 
 
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"")
+
+
+def _version(text: str) -> float:
+    """As apache_exporter makes it of Name/2.4.63: 2.463."""
+    major, *rest = text.partition("/")[2].split(" ")[0].split(".")
+    return float(f"{major}.{''.join(rest)}")
+
+
 def _own(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
     load, totals, backlog, allowed = view.load, view.totals, view.load.backlog, view.resources.allowed
     busy = load.busy / max(1, load.total)
-    yield "mpm_busy_ratio", "gauge", "Busy slots over all slots, 0 to 1.", busy
+    yield "mpm_workers_busy_ratio", "gauge", "Busy slots over all slots, 0 to 1.", busy
+    demand = "Busy slots and what waits for one, over all slots; above 1 slots are missing."
+    yield "mpm_workers_demand_ratio", "gauge", demand, (load.busy + load.queue) / max(1, load.total)
     yield "mpm_queue_depth", "gauge", "Connections and requests that wait for a slot.", load.queue
     yield "mpm_backlog_limit", "gauge", "Room in the accept queue.", backlog.limit
     lost = "Connections lost because the accept queue was full."

@@ -68,7 +68,12 @@ def _gauge(name: str, words: str, *labels: str) -> GaugeMetricFamily:
 
 def _gauges(rows: Rows) -> Iterator[Metric]:
     table: tuple[tuple[str, str, Callable[[Board], float]], ...] = (
-        ("busy_ratio", "Busy slots over all slots that accept, 0 to 1.", _ratio),
+        ("workers_busy_ratio", "Busy slots over all slots that accept, 0 to 1.", _ratio),
+        (
+            "workers_demand_ratio",
+            "Busy slots and what waits for one, over all slots; above 1 slots are missing.",
+            _demand,
+        ),
         (
             "queue_depth",
             "Connections and requests that wait for a slot.",
@@ -142,6 +147,11 @@ def _counters(rows: Rows) -> Iterator[Metric]:
 def _ratio(board: Board) -> float:
     load = board.view.load
     return load.busy / load.total if load.total else 0.0
+
+
+def _demand(board: Board) -> float:
+    load = board.view.load
+    return (load.busy + load.queue) / load.total if load.total else 0.0
 
 
 def _memory(board: Board) -> float:
