@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mpm_operator.core import explain
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",
@@ -32,3 +34,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_what_can_hold_a_decision_is_explained() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    shown = {"MaxRequestWorkers": "AtMaxRequestWorkers", "ServerLimit": "AtServerLimit"}
+    shown |= {"Window": "Stabilizing", "NoHistory": "Stabilizing"}
+    reasons = {shown.get(bound, bound) for bound in explain.BOUNDS} | explain.QUIET
+    assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
