@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SETTINGS = {
+    "timeoutSeconds": 60,
+    "keepAlive": True,
+    "keepAliveTimeoutSeconds": 5,
+    "maxKeepAliveRequests": 100,
+    "limitRequestBodyBytes": 1_073_741_824,
+    "maxConnectionsPerChild": 0,
+    "gracefulShutdownTimeoutSeconds": 60,
+    "asyncRequestWorkerFactor": 2,
+}
+"""Settings of every pod: those that the directives ask for when they are left out."""
+
+
 def effective_of(mpm: dict[str, Any] | None = None, **scaling: int) -> Effective:
     document = {"app": {"module": "shop:app"}, "mpm": mpm or {}, "scaling": scaling}
     return normalise(msgspec.convert(document, WebServerSpec))[0]
@@ -71,7 +84,8 @@ class WorldPod:
             total=total, queue=self.queue, backlog_limit=511, overflows=0, connections=self.busy,
             keep_alive=0, accesses=int(self.accesses), busy_ms=int(self.busy_ms), cpu_ms=0, cpu_quota=1.0,
             throttled_ms=0, rss=0, memory_limit=0,
-            settings={"threadsPerChild": self.threads, "processes": self.servers}, sequence=self.sequence,
+            settings={**SETTINGS, "threadsPerChild": self.threads, "processes": self.servers},
+            sequence=self.sequence,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ is sent, a cut from the moment it is seen: a control call that got lost, or come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .plan import Control
 from .snapshot import PodState
@@ -28,6 +28,8 @@ RESEND_SECONDS = 1.0
 """A control call whose effect is not seen is repeated after so long."""
 GIVE_UP_SECONDS = 5.0
 """After so long the values alone prove a control call, for pods whose sequence number does not move."""
+_DEAF = frozenset({PodState.STARTING, PodState.STOPPING})
+"""States in which a pod is not worth a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,7 @@ class Deal:
     """Pods that may be created now."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seat:
+class _Seat(NamedTuple):
     """A pod whose ceiling can be changed."""
 
     pod: Pod
@@ -70,6 +71,7 @@ def deal(
 ) -> Deal:
     """Share MaxRequestWorkers: first boots of `wanted` new and `surge` rolling pods, the rest as burst."""
     boot = effective.slots_per_pod
+    processes = effective.processes_per_pod
     open_grants: dict[str, Grant] = {}
     seats: list[_Seat] = []
     fixed = boot * (seen.unseen + surge)
@@ -80,14 +82,16 @@ def deal(
             fixed += boot
             claimed += boot
             continue
-        grant = _still_open(grants.get(pod.name), report, now)
-        if grant is not None:
+        ceiling = report.threads_ceiling
+        if pod.name in grants and (grant := _still_open(grants[pod.name], report, now)):
             open_grants[pod.name] = grant
-        ceiling = max(report.threads_ceiling, grant.ceiling if grant else 0)
-        servers = max(report.servers, effective.processes_per_pod)
-        claim = max(ceiling * servers, report.total)
+            ceiling = max(ceiling, grant.ceiling)
+        servers = report.servers if report.servers > processes else processes
+        claim = ceiling * servers
+        if claim < report.total:
+            claim = report.total
         claimed += claim
-        if report.state in (PodState.STARTING, PodState.STOPPING) or is_silent(pod, now):
+        if report.state in _DEAF or is_silent(pod, now):
             fixed += claim
         else:
             seats.append(_Seat(pod, report, servers, ceiling))
@@ -98,9 +102,9 @@ def deal(
     return _share_out(effective, seats, open_grants, fixed, claimed, wanted, now)
 
 
-def _still_open(grant: Grant | None, report: Report, now: float) -> Grant | None:
+def _still_open(grant: Grant, report: Report, now: float) -> Grant | None:
     """Return the grant while its effect was not seen in this life of the pod."""
-    if grant is None or grant.boot != report.boot:
+    if grant.boot != report.boot:
         return None
     if any(_live(report, name) != value for name, value in grant.changes.items()):
         return grant
@@ -130,21 +134,26 @@ def _share_out(
     now: float,
 ) -> Deal:
     boot, limit = effective.slots_per_pod, effective.max_request_workers
-    servers = sum(seat.servers for seat in seats)
+    servers = sum([seat.servers for seat in seats])
     fits = min(wanted, max(0, (limit - fixed - effective.threads_per_child * servers) // boot))
     target = 0
     if servers:
         target = max(1, min(effective.thread_limit, (limit - fixed - boot * fits) // servers))
     budget = limit - claimed - boot * fits
-    short = sum((target - seat.ceiling) * seat.servers for seat in seats if seat.ceiling < target)
+    short = sum([(target - seat.ceiling) * seat.servers for seat in seats if seat.ceiling < target])
     # Who has more than an equal share gives it back when it is missing elsewhere, and only then.
     over = budget < short
     wishes = _wishes(effective)
+    settled = {**wishes, "threadsPerChild": effective.threads_per_child}
     lower: list[Control] = []
     controls: list[Control] = []
     # The busiest first: where the budget does not reach for all, it goes where threads are short.
-    for seat in sorted(seats, key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name)):
+    if short:
+        seats.sort(key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name))
+    for seat in seats:
         ceiling = seat.report.threads_ceiling
+        if seat.ceiling == ceiling == target and seat.report.settings == settled:
+            continue
         if over and seat.ceiling > target:
             ceiling = target
         elif seat.ceiling > ceiling:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from .explain import plural
 from .plan import Condition, ConditionStatus, Note
 from .sizing import SILENT_SHARE
-from .snapshot import PodState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,7 +151,7 @@ def conditions(
 
 
 def _available(snapshot: Snapshot, seen: Survey, found: Mapping[str, Trouble]) -> Condition:
-    serving = sum(1 for pod in seen.accepting if pod.report is None or pod.report.state is PodState.SERVING)
+    serving = len(seen.accepting)
     least = _least(snapshot)
     if serving >= max(least, 1):
         return Condition("Available", ConditionStatus.TRUE, "PodsServing", "the least number of pods serves")

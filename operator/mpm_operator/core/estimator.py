@@ -73,6 +73,11 @@ class Load:
         return self.held / self.served if self.served > 0 else 0.0
 
     @property
+    def deviation(self) -> float:
+        """Standard error of the offered load: that of a Poisson stream's mean over the time constant."""
+        return sqrt(self.rate / (2 * RATE_SECONDS)) * self.service_seconds
+
+    @property
     def offered(self) -> float:
         """Offered load in erlangs."""
         return max(self.rate * self.service_seconds, self.inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from .explain import plural
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 DRAIN_QUEUE_SECONDS = 10.0
 """A queue shall be gone in so long: it adds its work divided by this to the load."""
+SURE_DEVIATIONS = 1.5
 DRAINING_DIVISOR = 4
 """At most a quarter of the pods drains at the same time; the window before it has looked back long enough."""
 HELD_BACK_SECONDS = 2.0
@@ -83,14 +85,18 @@ def by_band(effective: Effective, band: Band, seen: Survey, have: int, spawn: Sp
 def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: bool) -> Need:
     """Pods by which at most `waitProbabilityPercent` of the requests wait, for the offered load.
 
-    A queue counts with the work that drains it in DRAIN_QUEUE_SECONDS, not as steady load: dividing a backlog
-    by slots is how others overshoot fivefold. Two cases say that the load is more than what was counted; then
-    pods are doubled, and nothing more is added while pods start.
+    A queue shall drain in DRAIN_QUEUE_SECONDS and is no steady load: to divide a backlog by slots is how
+    others overshoot fivefold. Two cases say that the load is more than what was counted; then pods are
+    doubled, and nothing more is added while pods start.
     """
     percent = effective.wait_probability_percent
+    offered, slots = load.offered, effective.slots_per_pod
     backlog = seen.queue * load.service_seconds / DRAIN_QUEUE_SECONDS
-    offered = load.offered + backlog
-    want = pods_for(offered, effective.slots_per_pod, percent, pooled=pooled)
+    # What is spare against waiting also drains a queue: it asks for more pods only where that is too little.
+    want = max(pods_for(offered, slots, percent, pooled=pooled), ceil((offered + backlog) / slots))
+    # Leave only when the load is surely less: or noise around a whole number of pods would flap for ever.
+    sure = offered + SURE_DEVIATIONS * load.deviation
+    keep = pods_for(sure, slots, percent, pooled=pooled)
     why = (
         f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({load.rate:.1f} requests/s x "
         f"{load.service_seconds * 1000:.0f} ms, {seen.queue} waiting): at most {percent} % have to wait"
@@ -104,12 +110,12 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
         want, reason = 2 * have, "BacklogOverflows"
         why = "accept queues overflow, so the load is at least what is seen: twice the pods"
     elif seen.coming == 0 and seen.queue > 0 and load.held_back >= HELD_BACK_SECONDS:
-        most = pods_for(float(seen.load), effective.slots_per_pod, percent, pooled=pooled)
+        most = pods_for(float(seen.load), slots, percent, pooled=pooled)
         if most > max(want, have):
             want, reason = min(2 * have, most), "QueueFormed"
             why = f"{seen.queue} requests wait steadily before full slots: {want} pods, at most twice as many"
     step = max(1, have // DRAINING_DIVISOR)
-    return Need(want, want, step, step, Spawn(), reason, why)
+    return Need(want, max(want, keep), step, step, Spawn(), reason, why)
 
 
 def remember(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from . import ceilings, conditions, estimator, explain, law, sizing, victims
 from .maintenance import HOLD_OFF
 from .memory import Memory
-from .plan import VICTIM_COST, Decision, Plan, Rebalance
+from .plan import Decision, Plan, Rebalance
 from .survey import is_silent, survey
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
         resume=() if silent_plan else (*back, *(pod.name for pod in seen.strays)),
         quiesce=tuple(victim.name for victim in going),
         victims=marked,
-        pardoned=() if silent_plan else _pardoned(seen, marked),
+        pardoned=() if silent_plan else tuple(name for name in seen.costed if name not in marked),
         controls=() if silent_plan else deal.controls,
         rebalance=() if silent_plan else rebalance,
         totals=seen.shown,
@@ -164,16 +164,6 @@ def _marks(going: Iterable[Victim], seen: Survey, grace: float, now: float) -> t
     return tuple(drained), sum(victims.is_marked(pods[name], now) for name in drained)
 
 
-def _pardoned(seen: Survey, marked: tuple[str, ...]) -> tuple[str, ...]:
-    living = (seen.accepting, seen.starting, seen.victims, seen.strays, seen.broken)
-    return tuple(
-        pod.name
-        for pods in living
-        for pod in pods
-        if pod.deletion_cost == VICTIM_COST and pod.name not in marked
-    )
-
-
 def _rebalance(
     memory: Memory, seen: Survey, now: float
 ) -> tuple[tuple[Rebalance, ...], frozenset[str], dict[str, float]]:
@@ -182,8 +172,8 @@ def _rebalance(
     A proxy chooses a pod for a connection, not for a request: without this, kept connections leave new pods
     empty. Returns the calls, the pods that have their share, and those that wait for it.
     """
-    accepting = frozenset(pod.name for pod in seen.accepting)
-    if memory.settled is None:
+    accepting = frozenset([pod.name for pod in seen.accepting])
+    if memory.settled is None or memory.settled == accepting:
         return (), accepting, {}
     settled = memory.settled & accepting
     waiting = {name: memory.newcomers.get(name, now) for name in accepting - settled}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .plan import Totals
+from .plan import VICTIM_COST, Totals
 from .snapshot import PodPhase, PodState
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Survey:
     broken: list[Pod] = field(default_factory=list)
     """Cannot start, or neither ready nor serving."""
     terminating: list[Pod] = field(default_factory=list)
+    costed: list[str] = field(default_factory=list)
+    """Pods with the deletion cost of victims that were not told to end."""
     unseen: int = 0
     """Pods that the Deployment asks for and nobody has seen."""
     silent: int = 0
@@ -81,11 +83,15 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
     seen = Survey()
     per_pod = snapshot.effective.slots_per_pod
     busy = idle = total = queue = 0
+    accepting = seen.accepting
     for pod in snapshot.pods:
         report = pod.report
-        kind = _kind(seen, pod, victims, now)
+        if pod.deletion_cost == VICTIM_COST and pod.phase is not PodPhase.TERMINATING:
+            seen.costed.append(pod.name)
+        plain = pod.phase is PodPhase.READY and report is not None and report.state is PodState.SERVING
+        kind = accepting if plain and pod.name not in victims else _kind(seen, pod, victims, now)
         kind.append(pod)
-        if kind is not seen.accepting:
+        if kind is not accepting:
             continue
         if report is None:
             seen.unheard += 1
