@@ -88,7 +88,7 @@ def test_metrics_follow_the_conventions(worker) -> None:
     slots = values['apache_workers{state="idle"}']
     assert values["apache_accesses_total"] == 5
     assert values['apache_scoreboard{state="idle"}'] == slots
-    assert values["mpm_busy_ratio"] == 0
+    assert values["mpm_workers_busy_ratio"] == 0
     assert values["mpm_queue_depth"] == 0
     assert values["mpm_cpu_seconds_total"] > 0
 
