@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests
+.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ cluster-up: cluster-tools  ## Start a real one-node cluster and say how to use k
 
 cluster-down:  ## End that cluster and everything it left
 	$(BIN)/python tests/cluster/cluster.py down
+
+bench-http: $(VENV)/.run-installed  ## Measure the worker beside other HTTP servers (25 minutes; needs wrk)
+	$(BIN)/python bench/http/run.py --write
 
 manifests: $(VENV)/.dev-installed  ## Generate the CRD, in crds/ and in the chart, from the spec types
 	$(BIN)/python -m mpm_operator.manifests.crd > crds/mpm-operator.io_webservers.yaml
