@@ -30,6 +30,7 @@ _LETTER_STYLE = {
     "S": "blue",
     ".": "bright_black",
 }
+_BUSY = "RWKLDCGI"
 _PHASE_STYLE = {PodPhase.READY: "green", PodPhase.FAILED: "bold red", PodPhase.STARTING: "blue"}
 
 
@@ -92,9 +93,17 @@ def _row(pod: Pod, processes: Sequence[Mapping[str, Any]]) -> list[Text]:
     numbers = ["", "", "", "", ""]
     if said is not None:
         threads = said.servers * said.threads_per_child
-        numbers = [str(n) for n in (said.busy, said.idle, said.queue, threads, said.accesses)]
+        busy, idle = (
+            (_count(processes, _BUSY), _count(processes, "_")) if processes else (said.busy, said.idle)
+        )
+        numbers = [str(n) for n in (busy, idle, said.queue, threads, said.accesses)]
     cells = [Text(pod.name), Text(state, style=_PHASE_STYLE.get(pod.phase, "magenta")), *map(Text, numbers)]
     return [*cells, _slots(processes) if processes else Text(pod.trouble, style="red")]
+
+
+def _count(processes: Sequence[Mapping[str, Any]], letters: str) -> int:
+    """The letters are fresher than the last line of the stream: numbers beside them must not contradict."""
+    return sum(str(process["letters"]).count(letter) for process in processes for letter in letters)
 
 
 def _slots(processes: Sequence[Mapping[str, Any]]) -> Text:
