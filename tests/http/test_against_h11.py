@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
 import re
+import time
 from typing import Any
 
 import h11
@@ -11,6 +14,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 Event = tuple[Any, ...]
+
+PIECES = [
+    *(
+        b"\r\n",
+        b"\r",
+        b"\n",
+        b" ",
+        b"\t",
+        b":",
+        b";",
+        b",",
+        b"\0",
+        b"\x0b",
+        b"0",
+        b"1",
+        b"/",
+        b"?",
+        b"%",
+        b"#",
+        b'"',
+    ),
+    *(b"\r\n\r\n", b"Host: b\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"abc", b"_"),
+    *(b"HTTP/1.1", b"HTTP/1.0", b"chunked", b"close", b"keep-alive", b"-"),
+]
 
 # Where this server refuses what h11 takes: words of our rule, and why we are the stricter one.
 STRICTER = {
@@ -134,6 +161,31 @@ def test_every_difference_to_h11_over_mutations_has_a_reason(
         removed = data.draw(st.integers(0, 2))
         stream[place : place + removed] = data.draw(st.binary(max_size=2))
     assert disagreement(bytes(stream), events([bytes(stream)])) is None
+
+
+def test_long_fuzzing_finds_no_difference_to_h11_and_none_between_cuts(
+    all_streams: list[bytes], events: Any
+) -> None:
+    """Faster than hypothesis, without its shrinking. MPM_FUZZ_SECONDS makes it longer, MPM_FUZZ_SEED repeats it."""
+    seed = int(os.environ.get("MPM_FUZZ_SEED") or random.randrange(1 << 32))
+    generator = random.Random(seed)
+    end = time.monotonic() + float(os.environ.get("MPM_FUZZ_SECONDS", "5"))
+    while time.monotonic() < end:
+        stream = mutated(generator, all_streams)
+        whole = events([stream])
+        place = generator.randrange(len(stream) + 1)
+        assert events([stream[:place], stream[place:]]) == whole, (seed, stream, place)
+        assert disagreement(stream, whole) is None, (seed, stream)
+
+
+def mutated(generator: random.Random, streams: list[bytes]) -> bytes:
+    """One or two streams with some of their bytes replaced by pieces of the grammar or by any byte."""
+    stream = bytearray(b"".join(generator.sample(streams, generator.choice((1, 1, 2)))))
+    for _ in range(generator.randint(1, 4)):
+        place = generator.randrange(len(stream) + 1)
+        piece = generator.choice(PIECES) if generator.random() < 0.8 else generator.randbytes(1)
+        stream[place : place + generator.choice((0, 0, 1, 1, 2, 5))] = piece
+    return bytes(stream)
 
 
 @pytest.mark.parametrize("words", STRICTER)

@@ -301,7 +301,7 @@ class Exchange:
                 pass  # gone already
             return Outcome(False, self._code, self.sent, abort=True)
         keep = self._keep
-        if keep and self._has_body:
+        if keep and self._has_body and not self._connection.body_done:
             keep = drain(self._sock, self._connection, self._timeout)
         return Outcome(keep, self._code, self.sent)
 

@@ -49,6 +49,8 @@ def serve(
         environ["wsgi.input"] = io.BufferedReader(body, _READ_BUFFER)
     if connection.peer is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer
+    if connection.host:
+        environ["REMOTE_HOST"] = connection.host
     result: Iterable[bytes] = ()
     try:
         result = app(environ, exchange.start_response)
