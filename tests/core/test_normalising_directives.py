@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpm_operator.core.directives import Band, Correction, Effective, normalise
@@ -187,6 +187,7 @@ LIMITS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {"type": st.sampled_from(["Prefork", "Worker", "Event"])},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpm_operator.core.staffing import EXACT_SLOTS, greatest_load, pods_for, waiting_probability
@@ -56,6 +56,7 @@ def test_the_large_system_form_joins_the_exact_one_without_a_step() -> None:
     assert large - exact == pytest.approx(1, abs=1.5)
 
 
+@settings(deadline=None)
 @given(
     load=st.floats(0, 3000),
     slots=st.sampled_from([1, 5, 25, 64]),

@@ -8,17 +8,20 @@ say why (`explain`, `conditions`).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import ceilings, conditions, estimator, explain, law, sizing, victims
 from .maintenance import HOLD_OFF
-from .memory import Memory
 from .plan import Decision, Plan, Rebalance
 from .survey import is_silent, survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .estimator import Load
+    from .law import Need
+    from .memory import Memory
+    from .sizing import Base, Size
     from .snapshot import Snapshot
     from .survey import Survey
     from .victims import Victim
@@ -28,83 +31,128 @@ SETTLE_SECONDS = 1.0
 """A new pod is in the proxies' tables this long after it accepts; connections let go before come back old."""
 
 
+class _Thought(NamedTuple):
+    """What follows from the snapshot, before anything is done about it."""
+
+    seen: Survey
+    base: Base
+    load: Load
+    need: Need
+    peaks: tuple[tuple[float, int], ...]
+    size: Size
+
+
 def plan(snapshot: Snapshot, now: float) -> Plan:
     """Return what is to be done now; to be called at any event, and at `Plan.due` at the latest."""
     if snapshot.replicas is None:
         return _first(snapshot, now)
+    thought = _think(snapshot, now)
+    return _say(snapshot, thought, _act(snapshot, thought, now), now)
+
+
+def _is_tied(snapshot: Snapshot) -> bool:
+    """Return whether the Deployment is not ours to shrink: then nobody is a victim, and all serve again."""
+    return snapshot.rolling or snapshot.paused or bool(snapshot.foreign_scaler)
+
+
+def _think(snapshot: Snapshot, now: float) -> _Thought:
     memory, effective = snapshot.memory, snapshot.effective
-    # While the Deployment is not ours to shrink nobody is a victim, and whoever is quiesced serves again.
-    tied = snapshot.rolling or snapshot.paused or bool(snapshot.foreign_scaler)
-    followed = {} if tied else {victim.name: victim for victim in memory.victims}
-    seen = survey(snapshot, followed, now)
+    names = () if _is_tied(snapshot) else [victim.name for victim in memory.victims]
+    seen = survey(snapshot, names, now)
     base = sizing.base_of(snapshot, seen, now)
     load = estimator.observe(memory.load, seen.accepting, seen.busy, seen.shown.idle, seen.queue, now)
-    spawn = memory.spawn
-    if memory.rolling and not snapshot.rolling:
-        spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
     if effective.band is not None:
+        spawn = memory.spawn
+        if memory.rolling and not snapshot.rolling:
+            spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
         need = law.by_band(effective, effective.band, seen, base.have, spawn, now)
     else:
         need = law.by_load(effective, load, seen, base.have, snapshot.pooled)
     peaks = law.remember(memory.peaks, need.keep, effective.scale_down_stabilization_seconds, now)
     size = sizing.size(snapshot, seen, base, need, peaks[0][1], now)
+    return _Thought(seen, base, load, need, peaks, size)
+
+
+def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
+    """Return the plan without its words."""
+    memory, effective = snapshot.memory, snapshot.effective
+    seen, base, size = thought.seen, thought.base, thought.size
     deal = ceilings.deal(effective, seen, memory.grants, size.create, base.surge, now)
     create = min(size.create, deal.room)
-    if create < size.create:
-        size = replace(size, bound=size.bound or "Ceilings")
+    followed = {victim.name: victim for victim in memory.victims}
     going, back = _follow(followed, seen, size.resume, now)
     going += [victims.Victim(pod.name, now) for pod in size.quiesce]
     marked, gone = _marks(going, seen, effective.graceful_shutdown_timeout_seconds, now)
     desired = base.pods + size.resume + size.create - size.cut - len(size.quiesce)
-    pods = desired - (size.create - create) + len(going) - gone
-    acted = size.resume or create or size.cut or size.quiesce
-    if acted:
-        spawn = replace(need.spawn, acted_at=now)
-    elif size.create == 0:
+    spawn = thought.need.spawn
+    if size.resume or create or size.cut or size.quiesce:
+        spawn = replace(spawn, acted_at=now)
+    elif size.create:
         # A growth that waits for lower ceilings has not happened: it keeps its tick and its rate.
-        spawn = need.spawn
-    rebalance, accepting, newcomers = _rebalance(memory, seen, now)
-    deaf = conditions.deaf_since(memory, seen, now)
-    found = conditions.troubles(snapshot, seen, size, deaf, now)
-    lasting, notes = conditions.episodes(memory.episodes, found, now)
-    said, pending = explain.settle(
-        memory, explain.decision(snapshot, seen, base, need, size, desired, now), desired, now
+        spawn = memory.spawn
+    rebalance, settled, newcomers = _rebalance(memory, seen, now)
+    remembered = replace(
+        memory,
+        spawn=spawn,
+        load=thought.load,
+        peaks=thought.peaks,
+        victims=tuple(going),
+        grants=memory.grants if snapshot.paused else deal.grants,
+        settled=settled,
+        newcomers=newcomers,
+        rolling=snapshot.rolling,
+        start=memory.start if base.pods + create < memory.start else 0,
     )
-    notes = (*explain.notes(memory, said, desired, need.spawn), *notes)
-    silent_plan = snapshot.paused
-    return Plan(
+    acted = Plan(
         desired=desired,
-        replicas=snapshot.replicas if tied and not snapshot.rolling else pods,
-        lower=() if silent_plan else deal.lower,
-        resume=() if silent_plan else (*back, *(pod.name for pod in seen.strays)),
-        quiesce=tuple(victim.name for victim in going),
-        victims=marked,
-        pardoned=() if silent_plan else tuple(name for name in seen.costed if name not in marked),
-        controls=() if silent_plan else deal.controls,
-        rebalance=() if silent_plan else rebalance,
+        # Victims count until they are drained and marked, pods that wait for room not before there is some.
+        replicas=desired - (size.create - create) + len(going) - gone,
         totals=seen.shown,
         threads_per_child=effective.threads_per_child,
+        memory=remembered,
+        due=now + PLAN_SECONDS,
+    )
+    if snapshot.paused or snapshot.foreign_scaler:
+        acted = replace(acted, replicas=snapshot.replicas or 0)
+    if snapshot.paused:
+        return acted
+    return replace(
+        acted,
+        lower=deal.lower,
+        resume=(*back, *(pod.name for pod in seen.strays)),
+        quiesce=tuple(victim.name for victim in going),
+        victims=marked,
+        pardoned=tuple(name for name in seen.costed if name not in marked),
+        controls=deal.controls,
+        rebalance=rebalance,
+    )
+
+
+def _say(snapshot: Snapshot, thought: _Thought, acted: Plan, now: float) -> Plan:
+    """Return the plan with its words: decision, conditions, and notes for what is new."""
+    memory = snapshot.memory
+    seen, base, need, size = thought.seen, thought.base, thought.need, thought.size
+    if size.create and not size.bound and acted.replicas < acted.desired:
+        size = replace(size, bound="Ceilings")
+    deaf = conditions.deaf_since(memory, seen, now)
+    found = conditions.troubles(snapshot, seen, size, deaf, now)
+    lasting, news = conditions.episodes(memory.episodes, found, now)
+    current = explain.decision(snapshot, seen, base, need, size, acted.desired, now)
+    said, pending = explain.settle(memory, current, acted.desired, now)
+    assert acted.memory is not None
+    return replace(
+        acted,
         conditions=conditions.conditions(snapshot, seen, lasting),
         decision=said,
-        notes=notes,
-        memory=Memory(
-            started_at=memory.started_at,
-            spawn=spawn,
-            load=load,
-            peaks=peaks,
-            victims=tuple(going),
-            grants=memory.grants if silent_plan else deal.grants,
-            settled=accepting,
-            newcomers=newcomers,
-            rolling=snapshot.rolling,
-            start=memory.start if base.pods + create < memory.start else 0,
+        notes=(*explain.notes(memory, said, acted.desired, need.spawn), *news),
+        memory=replace(
+            acted.memory,
             episodes=lasting,
             deaf_since=deaf,
-            desired=desired,
+            desired=acted.desired,
             said=said,
             pending=pending,
         ),
-        due=now + PLAN_SECONDS,
     )
 
 
