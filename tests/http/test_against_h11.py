@@ -166,7 +166,7 @@ def test_every_difference_to_h11_over_mutations_has_a_reason(
 def test_long_fuzzing_finds_no_difference_to_h11_and_none_between_cuts(
     all_streams: list[bytes], events: Any
 ) -> None:
-    """Faster than hypothesis, without its shrinking. MPM_FUZZ_SECONDS makes it longer, MPM_FUZZ_SEED repeats it."""
+    """Faster than hypothesis, without its shrinking. MPM_FUZZ_SECONDS: longer; MPM_FUZZ_SEED: once more."""
     seed = int(os.environ.get("MPM_FUZZ_SEED") or random.randrange(1 << 32))
     generator = random.Random(seed)
     end = time.monotonic() + float(os.environ.get("MPM_FUZZ_SECONDS", "5"))

@@ -59,7 +59,8 @@ class Connection:
     """Sans-IO state of one client connection.
 
     `receive` never raises: what is wrong comes out of `next_request` or `read_body`, where it stands in the
-    stream, after the requests before it, and then stays. `peer`, (address, port), is the caller's.
+    stream, after the requests before it, and then stays. `peer`, (address, port), and `host`, its
+    name if it was looked up, are the caller's.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Connection:
         "_lines",
         "_searched",
         "eof",
+        "host",
         "limits",
         "peer",
     )
@@ -78,6 +80,7 @@ class Connection:
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         self.limits = limits
         self.peer: tuple[str, str] | None = None
+        self.host = ""
         self.eof = False
         self._data = b""
         self._searched = 0

@@ -19,18 +19,19 @@ _NAME = re.compile(TOKEN.encode()).fullmatch
 class HeadLines:
     """Goes on where it stopped: each byte of a head is looked at once, however it is cut."""
 
-    __slots__ = ("_at", "_fields_at", "_limits", "_lines")
+    __slots__ = ("_at", "_fields_at", "_limits", "_lines", "_seen")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._at = 0
+        self._seen = 0  # up to here the bytes are known to be legal
         self._lines = 0
         self._fields_at = 0
 
     def advance(self, data: bytes) -> None:
         """Checks `data`, a head from its first byte on; raises ProtocolError at the first fault."""
         while True:
-            end = data.find(b"\r\n", self._at)
+            end = data.find(b"\r\n", max(self._at, self._seen))
             whole = end >= 0
             line = data[self._at : end] if whole else data[self._at :].removesuffix(b"\r")
             if self._lines == 0:
@@ -38,6 +39,7 @@ class HeadLines:
             else:
                 self._field(line, whole)
             if not whole or (self._lines and not line):
+                self._seen = self._at + len(line)
                 return
             self._lines += 1
             self._at = end + 2
@@ -46,7 +48,7 @@ class HeadLines:
 
     def _request_line(self, line: bytes, whole: bool) -> None:
         most = self._limits.request_line
-        if bad := _NOT_IN_REQUEST_LINE(line, 0, most):
+        if bad := _NOT_IN_REQUEST_LINE(line, self._seen, most):
             raise _illegal(bad[0], "the request line")
         if len(line) > most:
             raise ProtocolError(414, f"the request line is longer than {most} bytes")
@@ -59,7 +61,7 @@ class HeadLines:
                 400, "a field line begins with white space: folding is obsolete (RFC 9112, 5.2)"
             )
         room = self._limits.header_bytes - (self._at - self._fields_at)
-        if bad := _NOT_IN_FIELD(line, 0, max(room, 0)):
+        if bad := _NOT_IN_FIELD(line, max(0, self._seen - self._at), max(room, 0)):
             raise _illegal(bad[0], "a field line")
         if line and len(line) > room:
             raise ProtocolError(431, f"the fields are longer than {self._limits.header_bytes} bytes")
