@@ -80,7 +80,7 @@ def test_metrics_follow_the_conventions(worker) -> None:
             kinds[line.split()[2]] = line.split()[3]
         else:
             sample, value = line.rsplit(" ", 1)
-            name = sample.partition("{")[0]
+            name = re.sub(r"_(bucket|sum|count)$", "", sample.partition("{")[0])
             assert name in helped
             assert name.endswith("_total") == (kinds[name] == "counter")
             assert sample not in values
@@ -91,6 +91,10 @@ def test_metrics_follow_the_conventions(worker) -> None:
     assert values["mpm_workers_busy_ratio"] == 0
     assert values["mpm_queue_depth"] == 0
     assert values["mpm_cpu_seconds_total"] > 0
+    assert values["mpm_request_duration_seconds_count"] == 5
+    assert values['mpm_request_duration_seconds_bucket{le="+Inf"}'] == 5
+    assert 0 < values["mpm_request_duration_seconds_sum"] < 5
+    assert values['mpm_server_proportional_memory_bytes{server="0"}'] > 1 << 20
 
 
 @pytest.mark.parametrize(

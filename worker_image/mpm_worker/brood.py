@@ -30,6 +30,11 @@ _PATIENT_FAILURES = 3
 _LONGEST_WAIT = 32.0
 
 
+REASONS = ("surplus", "restart", "worn", "stopped", "deadline", "failed")
+"""Why a server ended: fewer were wanted, a graceful restart, MaxConnectionsPerChild, the end of the pod, the
+graceful timeout (then it was cut), or of its own accord."""
+
+
 @dataclass(eq=False, slots=True)
 class Process:
     """One server, as its parent knows it."""
@@ -46,6 +51,8 @@ class Process:
     ready: bool = False
     retired: float = 0.0
     """When it was told to end; 0: it was not."""
+    why: str = ""
+    """Of its end, one of `REASONS`."""
 
 
 class NoChild(Exception):
@@ -73,6 +80,8 @@ class Brood:
         self.processes: dict[int, Process] = {}
         self.wanted = options.processes
         self.generation = 0
+        self.ends = dict.fromkeys(REASONS, 0)
+        """How many servers have ended, by reason."""
         self.ever_ready = False
         self.ending = False
         """Nothing is started any more."""
@@ -128,7 +137,9 @@ class Brood:
         for cell in Server:
             if cell != Server.ACCEPTED:
                 record[cell] = 0
-        if process.retired or (code == 0 and self.ending):
+        asked = bool(process.retired) or (code == 0 and self.ending)
+        self.ends[process.why or ("stopped" if asked else "failed")] += 1
+        if asked:
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         _say(f"server {process.pid} {how}")
@@ -154,7 +165,7 @@ class Brood:
         staying = self.staying()
         for process in staying:
             if process.seat >= self.wanted:
-                self.retire(process, now)
+                self.retire(process, now, "surplus")
         replacing = any(
             not p.ready and any(q.seat == p.seat and q is not p for q in staying) for p in staying
         )
@@ -164,7 +175,8 @@ class Brood:
             if any(process.ready for process in fresh):
                 for process in here:
                     if process not in fresh:
-                        self.retire(process, now)
+                        worn = self._board.server(process.row)[Server.WORN]
+                        self.retire(process, now, "worn" if worn else "restart")
             elif not fresh and (not here or not replacing):
                 replacing |= bool(here)
                 self._fork(seat, now)
@@ -175,8 +187,9 @@ class Brood:
         worn = self._board.server(process.row)[Server.WORN]
         return process.generation < self.generation or bool(worn)
 
-    def retire(self, process: Process, now: float) -> None:
+    def retire(self, process: Process, now: float, why: str) -> None:
         if not process.retired:
+            process.why = why
             process.retired = now
             self._board.server(process.row)[Server.RETIRING] = 1
             wake(process)
@@ -186,6 +199,7 @@ class Brood:
     def _end_overdue(self, now: float) -> None:
         for process in self.processes.values():
             if process.retired and now - process.retired > (self.graceful_seconds or 3600):
+                process.why = "deadline"
                 _say(f"server {process.pid} did not finish in time and is killed")
                 os.kill(process.pid, signal.SIGKILL)
 

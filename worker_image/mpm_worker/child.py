@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mpm_worker.accesslog import AccessLog
 from mpm_worker.http import Connection, Limits
 from mpm_worker.options import EVENT, PREFORK, WORKER
-from mpm_worker.scoreboard import Live, Phase, Record, Scoreboard, Server
+from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
 from mpm_worker.wsgi import Server as Environment
 from mpm_worker.wsgi import serve
 
@@ -289,14 +289,29 @@ class Child:
     def shown(self, client: Client, request: Request) -> tuple[bytes, str]:
         """Request and client for the scoreboard."""
         if self.board.extended:
-            peer = client.connection.peer
-            return _line(request).encode("latin-1", "replace"), peer[0] if peer else ""
+            return _line(request).encode("latin-1", "replace"), _name(client)
         return f"{request.method} {request.path}".encode("latin-1", "replace"), ""
 
-    def logged(self, client: Client, request: Request | None, status: int, sent: int) -> None:
+    def look_up(self, client: Client, slot: Slot) -> None:
+        """Find the client's name, once a connection; a client without one keeps its number."""
+        connection = client.connection
+        if connection.peer is None or connection.host:
+            return
+        slot.state(DNS)
+        try:
+            connection.host = socket.gethostbyaddr(connection.peer[0])[0]
+        except OSError:
+            connection.host = connection.peer[0]
+
+    def logged(self, client: Client, request: Request | None, status: int, sent: int, slot: Slot) -> None:
         if self.log is not None:
-            peer = client.connection.peer
-            self.log.add(peer[0] if peer else "", "-" if request is None else _line(request), status, sent)
+            slot.state(LOGGING)
+            self.log.add(_name(client), "-" if request is None else _line(request), status, sent)
+
+
+def _name(client: Client) -> str:
+    connection = client.connection
+    return connection.host or (connection.peer[0] if connection.peer else "")
 
 
 def _line(request: Request) -> str:
@@ -326,6 +341,8 @@ def _model(name: str, child: Child) -> Any:
 
 def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Outcome:
     """Run one request in a slot. What becomes of the connection is for its owner to do."""
+    if child.options.hostname_lookups:
+        child.look_up(client, slot)
     text, peer = child.shown(client, request)
     slot.request(text, peer)
     outcome = serve(
@@ -339,5 +356,5 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
     )
     client.served += 1
     slot.done(outcome.sent)
-    child.logged(client, request, outcome.status, outcome.sent)
+    child.logged(client, request, outcome.status, outcome.sent, slot)
     return outcome

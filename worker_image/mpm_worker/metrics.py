@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mpm_worker.scoreboard import BOUNDS
 from mpm_worker.status import STATES
 
 if TYPE_CHECKING:
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     Samples = Mapping[str, float]
 
 
-def metrics(view: View) -> str:
-    """The page `/metrics`."""
-    return "".join(_metric(*row) for row in (*_apache(view), *_own(view)))
+def metrics(view: View, memory: Mapping[int, tuple[int, int]]) -> str:
+    """The page `/metrics`.
+
+    :param memory: resident and proportional bytes of each server, by its place in the scoreboard
+    """
+    rows = (*_apache(view), *_own(view), *_servers(view, memory))
+    return "".join(_metric(*row) for row in rows) + _histogram(view)
 
 
 def _metric(name: str, kind: str, words: str, samples: Samples | float) -> str:
@@ -98,8 +103,30 @@ def _own(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
     throttled = "Time the control group was throttled."
     yield "mpm_cpu_throttled_seconds_total", "counter", throttled, allowed.throttled_ms / 1000
     yield "mpm_memory_limit_bytes", "gauge", "Memory that may be used; 0 is no limit.", allowed.memory
-    rss = _by("pid", **{str(pid): size for pid, size in view.resources.rss.items()})
-    yield "mpm_server_resident_memory_bytes", "gauge", "Resident memory of each server.", rss
     refused = "Control calls that were refused."
     yield "mpm_control_unauthorized_total", "counter", refused, view.unauthorized
-    yield "mpm_servers_ended_total", "counter", "Servers that ended, for whatever reason.", view.ended
+
+
+def _servers(
+    view: View, memory: Mapping[int, tuple[int, int]]
+) -> Iterator[tuple[str, str, str, Samples | float]]:
+    """By place, not by PID: a place is taken again, so the number of series is bounded."""
+    resident = _by("server", **{str(place): rss for place, (rss, _) in memory.items()})
+    yield "mpm_server_resident_memory_bytes", "gauge", "Resident memory of each server.", resident
+    proportional = _by("server", **{str(place): pss for place, (_, pss) in memory.items()})
+    words = "Memory of each server, what is shared divided by its sharers."
+    yield "mpm_server_proportional_memory_bytes", "gauge", words, proportional
+    yield "mpm_servers_ended_total", "counter", "Servers that ended, by reason.", _by("reason", **view.ended)
+
+
+def _histogram(view: View) -> str:
+    """Durations of requests: from the head read to the response sent."""
+    if view.durations is None:
+        return ""
+    name, counts, count = "mpm_request_duration_seconds", view.durations.counts, 0
+    lines = [f"# HELP {name} Time a request took, without the wait for a slot.", f"# TYPE {name} histogram"]
+    for bound, number in zip((*(f"{bound:g}" for bound in BOUNDS), "+Inf"), counts, strict=True):
+        count += number
+        lines.append(f'{name}_bucket{{le="{bound}"}} {count}')
+    lines += [f"{name}_sum {view.durations.seconds:.15g}", f"{name}_count {count}"]
+    return "\n".join(lines) + "\n"

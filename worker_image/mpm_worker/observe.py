@@ -46,6 +46,15 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Durations:
+    """Requests by how long they took, cumulative since boot: one count for each of `BOUNDS`, one beyond."""
+
+    counts: tuple[int, ...]
+    seconds: float
+    """All of them together."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """What moves within seconds: CPU (seconds, never going back), memory (bytes), and what is allowed."""
 
@@ -94,6 +103,13 @@ class Observer:
         accepted = sum(board.server(row)[Server.ACCEPTED] for row in range(rows))
         busy_us = sum(board.busy_us[:slots])
         return Totals(sum(board.accesses[:slots]), sum(board.sent[:slots]), accepted, busy_us // 1000)
+
+    def durations(self) -> Durations:
+        board = self._board
+        used = board.live[Live.ROWS] * board.threads
+        starts = range(0, len(board.durations), board.slots)
+        counts = tuple(sum(board.durations[start : start + used]) for start in starts)
+        return Durations(counts, sum(board.took_us[:used]) / 1e6)
 
     def resources(self, before: procfs.Cpu) -> Resources:
         """:param before: what the last call gave; a process that was just reaped must not make it smaller"""

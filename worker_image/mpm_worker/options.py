@@ -212,6 +212,13 @@ TABLE: tuple[Option, ...] = (
     Option(
         "extended-status", _switch, False, "Show whole request lines and clients in /server-status", "BOOL"
     ),
+    Option(
+        "hostname-lookups",
+        _switch,
+        False,
+        "Look up the names of clients, for REMOTE_HOST and the log",
+        "BOOL",
+    ),
     Option("control-keys", _text, "", "Folder with the control keys `current` and `previous`", "DIR"),
     Option("pod-uid", _text, "", "The UID of the pod, part of every control signature", "UID"),
     Option("chdir", _text, "", "Folder to change to, and to import the application from", "DIR"),
@@ -242,6 +249,7 @@ class Options:
     async_request_worker_factor: float
     access_log: str
     extended_status: bool
+    hostname_lookups: bool
     control_keys: str
     pod_uid: str
     chdir: str

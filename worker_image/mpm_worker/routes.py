@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from mpm_worker import __version__, status
+from mpm_worker import __version__, procfs, status
 from mpm_worker.admin import Answer
 from mpm_worker.control import BadChange, Call, Refused, number, parse_changes, parse_object, verify
 from mpm_worker.letters import code
@@ -113,6 +113,7 @@ class Routes:
                 "connections": totals.connections,
                 "busyMs": totals.busy_ms,
                 "unauthorized": supervisor.unauthorized,
+                "cut": supervisor.brood.ends["deadline"],
             },
             "cpu": {
                 "ms": int(resources.cpu.total * 1000),
@@ -142,7 +143,13 @@ class Routes:
         return Answer(text, type="text/html; charset=utf-8", headers=headers)
 
     def _metrics(self, _: str) -> Answer:
-        return Answer(metrics(self._view()).encode(), type="text/plain; version=0.0.4; charset=utf-8")
+        supervisor = self._supervisor
+        memory = {
+            process.row: (supervisor.resources.rss.get(process.pid, 0), procfs.pss(process.pid))
+            for process in supervisor.brood.processes.values()
+        }
+        text = metrics(self._view(), memory)
+        return Answer(text.encode(), type="text/plain; version=0.0.4; charset=utf-8")
 
     def _view(self, *, slots: bool = False) -> status.View:
         supervisor = self._supervisor
@@ -165,7 +172,8 @@ class Routes:
             servers=len(processes),
             stopping=sum(bool(process.retired) for process in processes),
             unauthorized=supervisor.unauthorized,
-            ended=supervisor.ended,
+            ended=supervisor.brood.ends,
+            durations=supervisor.observer.durations(),
             slots=list(self._slots()) if slots else (),
         )
 

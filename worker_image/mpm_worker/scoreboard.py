@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import mmap
 import time
+from bisect import bisect_left
 from enum import IntEnum, auto
 from typing import Any
 
-DEAD, STARTING, READY, READ, WRITE, KEEPALIVE, CLOSING = b".S_RWKC"
-"""httpd's letters (mod_status.c), as bytes. G is made by the reader: a busy slot of a retiring process."""
+DEAD, STARTING, READY, READ, WRITE, KEEPALIVE, CLOSING, LOGGING, DNS = b".S_RWKCLD"
+"""httpd's letters (mod_status.c), as bytes. G and I are made by the reader, of slots that retire."""
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds (seconds) of the buckets in which durations of requests are counted; a last one has none."""
 
 TEXT = 64
 """Bytes kept of method and path, and of the client; the length of httpd's worker_score.request."""
@@ -87,9 +91,13 @@ class Scoreboard:
 
     def __init__(self, rows: int, threads: int, *, extended: bool = False) -> None:
         self.rows, self.threads, self.extended = rows, threads, extended
-        slots = rows * threads
+        self.slots = slots = rows * threads
         columns = {"live": len(Live) * _CELL, "servers": rows * len(Server) * _CELL}
-        columns |= dict.fromkeys(("accesses", "sent", "busy_us", "since", "last_ms"), slots * _CELL)
+        columns |= dict.fromkeys(
+            ("accesses", "sent", "busy_us", "took_us", "since", "last_ms"), slots * _CELL
+        )
+        # One column a bucket, so that a bucket of all slots is one run of memory.
+        columns |= {"durations": (len(BOUNDS) + 1) * slots * _CELL}
         columns |= {"letters": slots, "requests": slots * (LINE if extended else TEXT)}
         columns |= {"clients": slots * TEXT if extended else 0}
         self.memory = mmap.mmap(-1, sum(columns.values()))
@@ -105,6 +113,8 @@ class Scoreboard:
         self.accesses: memoryview[int] = parts["accesses"].cast("q")
         self.sent: memoryview[int] = parts["sent"].cast("q")
         self.busy_us: memoryview[int] = parts["busy_us"].cast("q")
+        self.took_us: memoryview[int] = parts["took_us"].cast("q")
+        self.durations: memoryview[int] = parts["durations"].cast("q")
         self.since: memoryview[Any] = parts["since"].cast("d")
         self.last_ms: memoryview[Any] = parts["last_ms"].cast("d")
         self.letters: memoryview[int] = parts["letters"]
@@ -153,12 +163,13 @@ class Record:
 class Slot:
     """One thread's own line of the scoreboard. Only that thread writes it."""
 
-    __slots__ = ("_board", "_index", "_width", "mark")
+    __slots__ = ("_asked", "_board", "_index", "_width", "mark")
 
     def __init__(self, board: Scoreboard, index: int) -> None:
         self._board, self._index = board, index
         self._width = LINE if board.extended else TEXT
         self.mark = time.monotonic()
+        self._asked = 0.0
 
     def state(self, letter: int) -> None:
         self._board.letters[self._index] = letter
@@ -175,12 +186,20 @@ class Slot:
         if board.extended:
             board.clients[index * TEXT : index * TEXT + TEXT] = client.encode()[:TEXT].ljust(TEXT, b"\0")
         board.letters[index] = WRITE
+        self._asked = time.monotonic()
 
     def done(self, sent: int) -> None:
-        """One request is complete. The time since `begin`, or since the last `done`, counts as busy."""
+        """One request is complete. The time since `begin`, or since the last `done`, counts as busy.
+
+        The duration of the request is that since `request`: without the wait for it.
+        """
         board, index = self._board, self._index
         now = time.monotonic()
-        board.last_ms[index] = (now - self.mark) * 1e3
+        took = now - (self._asked or self.mark)
+        self._asked = 0.0
+        board.durations[bisect_left(BOUNDS, took) * board.slots + index] += 1
+        board.took_us[index] += int(took * 1e6)
+        board.last_ms[index] = took * 1e3
         board.busy_us[index] += int((now - self.mark) * 1e6)
         board.accesses[index] += 1
         board.sent[index] += sent

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import html
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mpm_worker.letters import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from mpm_worker.observe import Load, Resources, Totals
+    from mpm_worker.observe import Durations, Load, Resources, Totals
 
 _WRAP = 64
 STATES = {
@@ -72,7 +72,9 @@ class View:
     servers: int
     stopping: int
     unauthorized: int = 0
-    ended: int = 0
+    ended: Mapping[str, int] = field(default_factory=dict)
+    """Servers by the reason of their end."""
+    durations: Durations | None = None
     slots: Sequence[SlotLine] = ()
 
 

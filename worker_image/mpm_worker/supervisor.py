@@ -78,7 +78,7 @@ class Supervisor:
             asyncRequestWorkerFactor=options.async_request_worker_factor,
         )
         self.threads = self.ceiling = options.threads
-        self.sequence = self.key_version = self.unauthorized = self.line = self.ended = 0
+        self.sequence = self.key_version = self.unauthorized = self.line = 0
         self.ever_ready = False
         self.selector = selectors.DefaultSelector()
         self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
@@ -122,6 +122,7 @@ class Supervisor:
                     self._look(now)
                 for key, mask in self.selector.select(max(0.0, self._due - time.monotonic())):
                     key.data(mask)
+            self.emit("")  # the last requests count too
         except NoChild as error:
             say(str(error))
             return EXIT_NO_CHILD
@@ -137,8 +138,7 @@ class Supervisor:
     def _look(self, now: float) -> None:
         """Everything the supervisor does of its own accord, at each tick and each edge."""
         self.board.live[Live.ALARM] = 0
-        for _process in self.brood.reap(now):
-            self.ended += 1
+        self.brood.reap(now)
         if self._quiesced_until and now >= self._quiesced_until and not self._stopping_at:
             say("the quiesce has lapsed, serving again")
             self.resume()
@@ -320,6 +320,8 @@ class Supervisor:
     def _drain(self, now: float) -> None:
         if now >= self._kill_at and self.brood.processes and not self._fast:
             say("the graceful timeout has passed, what is left is cut")
+            for process in self.brood.processes.values():
+                process.why = "deadline"
             self._finish()
             self._kill_all()
             self._fast = True

@@ -255,7 +255,7 @@ class Event:
         if isinstance(request, ProtocolError):
             outcome = Outcome(False, request.status, reject(client.sock, request))
             slot.done(outcome.sent)
-            self._child.logged(client, None, request.status, outcome.sent)
+            self._child.logged(client, None, request.status, outcome.sent, slot)
         else:
             began = slot.mark
             outcome = serve_slot(self._child, client, request, slot)

@@ -174,7 +174,7 @@ def _await_request(child: Child, client: Client, slot: Slot) -> Request | None:
             continue
         except ProtocolError as error:
             slot.done(reject(sock, error))
-            child.logged(client, None, error.status, 0)
+            child.logged(client, None, error.status, 0, slot)
             linger(sock, slot)
             return None
 
