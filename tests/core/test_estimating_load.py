@@ -26,8 +26,7 @@ class Counters:
     overflows: int = 0
     now: float = field(default=100.0)
 
-    def tick(self, load: Load, seconds: float = 1.0) -> Load:
-        self.now += seconds
+    def line(self) -> Pod:
         report = Report(
             at=self.now, boot=self.boot, state=PodState.SERVING, servers=1, threads_per_child=self.slots,
             threads_ceiling=self.slots, busy=self.busy, idle=self.slots - self.busy, total=self.slots,
@@ -35,8 +34,11 @@ class Counters:
             accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0,
             memory_limit=0,
         )  # fmt: skip
-        pod = Pod(self.name, PodPhase.READY, 0.0, report=report)
-        return observe(load, [pod], self.busy, self.slots - self.busy, self.queue, self.now)
+        return Pod(self.name, PodPhase.READY, 0.0, report=report)
+
+    def tick(self, load: Load, seconds: float = 1.0) -> Load:
+        self.now += seconds
+        return observe(load, [self.line()], self.busy, self.slots - self.busy, self.queue, self.now)
 
     def serve(self, requests: int, seconds_each: float) -> None:
         self.accesses += requests
@@ -147,3 +149,14 @@ def test_clients_that_wait_before_they_ask_again_show_as_a_queue_that_stands_sti
     pod.queue = 70
     pod.serve(100, 0.05)
     assert pod.tick(load).held_back == 0
+
+
+def test_a_silent_pod_keeps_its_last_load() -> None:
+    pod, load = Counters(busy=10), Load()
+    for _ in range(30):
+        pod.serve(100, 0.1)
+        load = pod.tick(load)
+    silent = pod.line()
+    for second in range(1, 60):
+        load = observe(load, [silent], 10, 15, 0, pod.now + second)
+    assert load.offered == pytest.approx(10, rel=0.01)

@@ -8,7 +8,7 @@ are lost unseen and the load is "at least".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import exp, sqrt
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,6 @@ SERVICE_SECONDS = 30.0
 JUMP_SIGMAS = 4.0
 """A sample so far from the mean is no noise of a Poisson stream: half of the way is gone at once, and after a
 second one on the same side the mean begins anew."""
-STALE_SECONDS = 10.0
-"""A rate that no line confirmed for so long is forgotten with its pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +98,8 @@ def observe(load: Load, pods: Iterable[Pod], busy: int, idle: int, queue: int, n
             continue
         passed = report.at - old.at
         if passed < SAMPLE_SECONDS * 0.5:
-            # Too short to divide by; without a line the last rate holds until it is stale.
-            bases[pod.name] = (
-                old if now - old.at < STALE_SECONDS else replace(old, arrivals=0.0, completions=0.0)
-            )
+            # Too short to divide by; a pod that is silent keeps its last load.
+            bases[pod.name] = old
             continue
         done = report.accesses - old.accesses
         arrived = max(0, done + report.busy + report.queue - old.inside)

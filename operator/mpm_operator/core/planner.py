@@ -60,7 +60,10 @@ def _think(snapshot: Snapshot, now: float) -> _Thought:
     names = () if _is_tied(snapshot) else [victim.name for victim in memory.victims]
     seen = survey(snapshot, names, now)
     base = sizing.base_of(snapshot, seen, now)
-    load = estimator.observe(memory.load, seen.accepting, seen.busy, seen.shown.idle, seen.queue, now)
+    # Pods on their way out count for the load: what reaches them still will reach the others.
+    leaving = (*seen.victims, *seen.strays, *seen.terminating)
+    busy = seen.busy + sum([pod.report.busy for pod in leaving if pod.report is not None])
+    load = estimator.observe(memory.load, (*seen.accepting, *leaving), busy, seen.shown.idle, seen.queue, now)
     if effective.band is not None:
         spawn = memory.spawn
         if memory.rolling and not snapshot.rolling:
