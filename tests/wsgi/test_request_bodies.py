@@ -253,6 +253,7 @@ def test_a_body_that_stops_coming_is_a_408(connect: Any, responses: Any) -> None
     talk.send(PLAIN % 10 + b"12345")
     (response,) = responses(talk.read(), ["POST"])
     assert (response.status, response.headers["connection"]) == (408, "close")
+    assert b"nothing more of the body came in 0.2 seconds" in response.body
 
 
 def test_a_body_that_trickles_below_the_minimum_rate_is_a_408(connect: Any, responses: Any) -> None:
@@ -275,6 +276,7 @@ def test_a_body_that_trickles_below_the_minimum_rate_is_a_408(connect: Any, resp
     except ConnectionResetError:
         pass
     assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"slower than 500 bytes a second" in received
 
 
 # -- Expect: 100-continue (RFC 9110, 10.1.1)

@@ -97,7 +97,8 @@ class BodyStream(io.RawIOBase):
         try:
             return receive(*arguments)
         except TimeoutError:
-            raise self._slow(connection) from None
+            error = connection.refuse(408, f"nothing more of the body came in {self._timeout:g} seconds")
+            raise RequestBodyError(str(error)) from None
         except OSError as error:
             raise RequestBodyError(str(connection.refuse(400, f"the client went away: {error}"))) from error
         finally:
@@ -105,12 +106,10 @@ class BodyStream(io.RawIOBase):
 
     def _count(self, connection: Connection, count: int) -> None:
         self._received += count
-        if self._waited > self._timeout + self._received / _BYTES_PER_SECOND:
-            raise self._slow(connection)
-
-    def _slow(self, connection: Connection) -> RequestBodyError:
-        error = connection.refuse(408, f"the body came slower than {_BYTES_PER_SECOND} bytes a second")
-        return RequestBodyError(str(error))
+        late = self._waited > self._timeout + self._received / _BYTES_PER_SECOND
+        if late and not connection.body_done:
+            error = connection.refuse(408, f"the body came slower than {_BYTES_PER_SECOND} bytes a second")
+            raise RequestBodyError(str(error))
 
 
 def drain(sock: socket.socket, connection: Connection, timeout: float) -> bool:
