@@ -130,6 +130,7 @@ def _counters(rows: Rows) -> Iterator[Metric]:
         ("accepted_connections", "Connections accepted.", "connections", 1),
         ("slot_seconds", "Slot time spent on requests.", "busy_ms", 1000),
         ("cpu_throttled_seconds", "Time its control groups were throttled.", "throttled_ms", 1000),
+        ("servers_cut", "Servers that did not finish before their drain deadline.", "cut", 1),
         ("backlog_overflows", "Connections lost because an accept queue was full.", "overflows", 1),
     )
     for name, words, field, unit in table:

@@ -58,6 +58,7 @@ class _Totals(_Part, frozen=True):
     busy_ms: int
     bytes: int = 0
     connections: int = 0
+    cut: int = 0
 
 
 class _CPU(_Part, frozen=True):
@@ -108,6 +109,8 @@ class Shown(msgspec.Struct, frozen=True):
     """Bytes, cumulative."""
     accepted: int = 0
     """Connections, cumulative."""
+    cut: int = 0
+    """Servers killed at a drain deadline, cumulative."""
     user_ms: int | None = None
     """The share of the CPU time that was not the kernel's; None when the worker does not tell."""
 
@@ -170,6 +173,7 @@ def parse(line: bytes, at: float) -> Line:
         closing=said.connections.closing,
         sent=said.totals.bytes,
         accepted=said.totals.connections,
+        cut=said.totals.cut,
         user_ms=said.cpu.user_ms,
     )
     return Line(report, said.edge, said.pod, said.key_version, shown)

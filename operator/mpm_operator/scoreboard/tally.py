@@ -29,6 +29,8 @@ class Counters(NamedTuple):
     system_ms: int = 0
     throttled_ms: int = 0
     overflows: int = 0
+    cut: int = 0
+    """Servers that did not finish before their drain deadline."""
 
 
 @dataclass(slots=True)
@@ -73,4 +75,5 @@ def counters(line: Line) -> Counters:
         system_ms=report.cpu_ms - user,
         throttled_ms=report.throttled_ms,
         overflows=report.overflows,
+        cut=shown.cut,
     )
