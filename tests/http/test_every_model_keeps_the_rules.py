@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,22 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
             break
     else:
         pytest.fail(f"the worker ended with {process.wait(10)}")
+    await_first_child(int(listening[1]))
     yield int(listening[1])
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
+
+
+def await_first_child(port: int) -> None:
+    """Until a process is ready to accept, connections are refused."""
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("no process accepts")
 
 
 def talk(port: int, stream: bytes, cut: str, end: bool) -> bytes:
