@@ -27,6 +27,7 @@ async def test_every_line_is_heard_whole_also_the_last_without_an_end() -> None:
 async def test_a_line_without_end_is_cut_and_not_collected_for_ever() -> None:
     process = ChildProcess(["-c", "print('x' * 1_000_000, end='')"])
     lines = await lines_of(process)
+    await process.wait()
     assert sum(map(len, lines)) == 1_000_000
     assert len(lines) > 1
 
