@@ -114,6 +114,9 @@ class Worker:
             assert time.monotonic() < end, board
             time.sleep(0.02)
 
+    def await_ready(self) -> None:
+        self.await_board(lambda board: board["workers"]["idle"] == _slots(board))
+
     def watch(self) -> Watch:
         return Watch(self.admin_port)
 
@@ -249,12 +252,15 @@ def fetch(
         connection.close()
 
 
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    folder = tmp_path / "keys"
+def key_folder(folder: Path) -> Path:
     folder.mkdir()
     (folder / "current").write_text(f"1:{KEY.hex()}")
     return folder
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return key_folder(tmp_path / "keys")
 
 
 @pytest.fixture
@@ -272,11 +278,28 @@ def start(keys: Path) -> Iterator[Callable[..., Worker]]:
         worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds)
         workers.append(worker)
         if ready:
-            worker.await_board(lambda board: board["workers"]["idle"] == _slots(board))
+            worker.await_ready()
         return worker
 
     yield begin
     for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Worker]]:
+    """A worker with these options, one for all tests of a file: who uses it leaves it as it was."""
+    keys = key_folder(tmp_path_factory.mktemp("shared") / "keys")
+    workers: dict[tuple[str, ...], Worker] = {}
+
+    def get(*arguments: str) -> Worker:
+        if arguments not in workers:
+            workers[arguments] = Worker(list(arguments), app="paths:app", chdir=APPS, keys=keys, fds=())
+        workers[arguments].await_ready()
+        return workers[arguments]
+
+    yield get
+    for worker in workers.values():
         worker.kill()
 
 

@@ -20,8 +20,8 @@ def test_probes_answer_while_every_slot_is_busy(start, mpm: str) -> None:
         thread.join(10)
 
 
-def test_clients_that_send_nothing_or_never_read_hold_nobody_up(start) -> None:
-    worker = start("--threads", "2")
+def test_clients_that_send_nothing_or_never_read_hold_nobody_up(shared) -> None:
+    worker = shared("--threads", "2")
     silent = [socket.create_connection(("127.0.0.1", worker.admin_port)) for _ in range(300)]
     deaf = worker.watch()
     for sock in silent[:100]:
@@ -36,8 +36,8 @@ def test_clients_that_send_nothing_or_never_read_hold_nobody_up(start) -> None:
     deaf.close()
 
 
-def test_nonsense_is_refused_and_the_port_lives(start) -> None:
-    worker = start("--threads", "2")
+def test_nonsense_is_refused_and_the_port_lives(shared) -> None:
+    worker = shared("--threads", "2")
     for junk in (
         b"\0" * 100,
         b"GET / HTTP/9.9\r\n\r\n",
@@ -58,8 +58,8 @@ def test_nonsense_is_refused_and_the_port_lives(start) -> None:
     assert worker.admin("/healthz", method="HEAD")[2] == b""
 
 
-def test_a_request_that_comes_in_pieces_and_another_behind_it(start) -> None:
-    worker = start("--threads", "2")
+def test_a_request_that_comes_in_pieces_and_another_behind_it(shared) -> None:
+    worker = shared("--threads", "2")
     with socket.create_connection(("127.0.0.1", worker.admin_port), timeout=5) as sock:
         for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n":
             sock.sendall(bytes([byte]))

@@ -13,8 +13,8 @@ def begin(start, mpm: str):
     return start("--mpm", mpm, "--processes", "2", "--threads", "2", "--keep-alive-timeout", "30")
 
 
-def test_a_quiescing_pod_leaves_readiness_and_serves_what_arrives(start, mpm: str) -> None:
-    worker = begin(start, mpm)
+def test_a_quiescing_pod_leaves_readiness_and_serves_what_arrives(shared, mpm: str) -> None:
+    worker = begin(shared, mpm)
     assert worker.admin("/readyz")[0] == 200
     status, answer = worker.call("POST", "/control/quiesce", {"ttlSeconds": 30})
     assert status == 200
@@ -75,8 +75,8 @@ def test_it_lapses_unless_renewed(start) -> None:
     assert worker.admin("/readyz")[0] == 200
 
 
-def test_a_quiesce_without_a_time_is_refused(start) -> None:
-    worker = begin(start, "event")
+def test_a_quiesce_without_a_time_is_refused(shared) -> None:
+    worker = begin(shared, "event")
     for body in ({}, {"ttlSeconds": 0}, {"ttlSeconds": -1}, {"ttlSeconds": "9"}):
         status, answer = worker.call("POST", "/control/quiesce", body)
         assert status == 400

@@ -1,0 +1,124 @@
+"""Each of mod_status's eleven letters, brought about in a real worker."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SLOW_PARTS = """
+import socket, time
+from mpm_worker.accesslog import AccessLog
+
+add = AccessLog.add
+
+def slow_add(self, *arguments):
+    time.sleep(0.7)
+    add(self, *arguments)
+
+def slow_lookup(address):
+    time.sleep(0.7)
+    return "client.example", [], [address]
+
+AccessLog.add = slow_add
+socket.gethostbyaddr = slow_lookup
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [environ.get("REMOTE_HOST", "").encode()]
+"""
+
+SLOW_START = """
+import time
+time.sleep(1.5)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return []
+"""
+
+
+def has(letter: str, count: int = 1):
+    """Whether so many slots show the letter, in the scoreboard and on the page that agents read."""
+    return lambda board: "".join(one["letters"] for one in board["processes"]).count(letter) == count
+
+
+def shown(worker) -> str:
+    lines = worker.admin("/server-status?auto")[2].decode().splitlines()
+    return lines[-1].removeprefix("Scoreboard: ")
+
+
+@pytest.fixture(params=["worker", "event"])
+def threaded(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_starting_ready_and_open(start, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(SLOW_START)
+    worker = start("--mpm", "worker", "--threads", "3", app="late:app", chdir=tmp_path, ready=False)
+    worker.await_board(has("S"))
+    assert shown(worker) == "S.."
+    worker.await_board(has("_", 3))
+    assert shown(worker) == "___"
+
+
+def test_reading_sending_keepalive_and_closing(start) -> None:
+    worker = start("--mpm", "worker", "--threads", "4")
+    with worker.connect() as reading, worker.connect() as keeping, worker.connect() as closing:
+        reading.sendall(b"GET / HT")
+        keeping.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert keeping.recv(4096)
+        closing.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nand more")
+        sending = threading.Thread(target=worker.get, args=("/sleep/1.5",))
+        sending.start()
+        worker.await_board(lambda board: all(has(letter)(board) for letter in "RKCW"), 5)
+        assert sorted(shown(worker)) == sorted("RKCW")
+        sending.join(10)
+
+
+def test_logging_and_dns_lookup(start, threaded: str, tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(SLOW_PARTS)
+    log = tmp_path / "access.log"
+    worker = start(
+        *("--mpm", threaded, "--threads", "2", "--access-log", str(log), "--hostname-lookups", "on"),
+        app="parts:app",
+        chdir=tmp_path,
+    )
+    bodies: list[bytes] = []
+    asking = threading.Thread(target=lambda: bodies.append(worker.get()[2]))
+    asking.start()
+    worker.await_board(has("D"), 5)
+    worker.await_board(has("L"), 5)
+    asking.join(10)
+    assert bodies == [b"client.example"]
+    worker.await_board(has("_", 2))
+    worker.await_board(lambda _: log.read_text().startswith("client.example - - ["))
+
+
+def test_gracefully_finishing_and_idle_cleanup(start, threaded: str) -> None:
+    worker = start("--mpm", threaded, "--threads", "3")
+    asking = threading.Thread(target=worker.get, args=("/sleep/2",))
+    asking.start()
+    worker.await_board(has("W"))
+    assert worker.call("POST", "/control/quiesce", {"ttlSeconds": 30})[0] == 200
+    worker.await_board(lambda board: has("G")(board) and has("I", 2)(board))
+    auto = worker.admin("/server-status?auto")[2].decode()
+    assert "\nBusyWorkers: 0\nGracefulWorkers: 1\nIdleWorkers: 0\n" in auto
+    asking.join(10)
+    assert worker.call("POST", "/control/resume")[0] == 200
+    worker.await_board(has("_", 3))
+
+
+def test_a_restart_shows_the_old_server_finishing(start, threaded: str) -> None:
+    worker = start("--mpm", threaded, "--threads", "2")
+    asking = threading.Thread(target=worker.get, args=("/sleep/3",))
+    asking.start()
+    worker.await_board(has("W"))
+    worker.signal(signal.SIGUSR1)
+    worker.await_board(lambda board: has("G")(board) and has("_", 2)(board))
+    asking.join(10)
