@@ -118,10 +118,10 @@ class Observer:
         cpu = procfs.Cpu(*map(max, now, before))
         return Resources(cpu, {pid: procfs.rss(pid) for pid in pids}, cgroup.allowance())
 
-    def process(self, process: Process, rss: int) -> dict[str, object]:
+    def process(self, process: Process, rss: int, *, accepting: bool) -> dict[str, object]:
         """One entry of `processes` in /scoreboard."""
         board, record = self._board, self._board.server(process.row)
-        letters = letters_of(board, process)
+        letters = letters_of(board, process, accepting=accepting)
         first = process.row * board.threads
         slots = len(letters) - sum(map(letters.count, "._SI"))
         return {

@@ -66,7 +66,9 @@ class Routes:
             return Answer(self.next_line(""), type="application/x-ndjson", stream=True)
         document = self._aggregate(0, "")
         document["processes"] = [
-            supervisor.observer.process(process, supervisor.resources.rss.get(process.pid, 0))
+            supervisor.observer.process(
+                process, supervisor.resources.rss.get(process.pid, 0), accepting=supervisor.accepting
+            )
             for process in supervisor.brood.processes.values()
         ]
         return _json(document)
