@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
 
 _NAME = re.compile(r"((?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?").fullmatch
 _LITERAL = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?").fullmatch
@@ -21,6 +20,9 @@ def valid_host(value: str) -> bool:
 
 
 def _is_ipv6(text: str) -> bool:
+    # Imported at the first such Host, which few servers ever see: it costs half a megabyte.
+    from ipaddress import IPv6Address
+
     try:
         IPv6Address(text)
     except ValueError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from mpm_worker.http.target import TOKEN
@@ -114,6 +113,9 @@ def _culprit(headers: list[tuple[str, str]]) -> str:
     return ", ".join(name for name, value in headers if any(each in value for each in "\r\n\0"))
 
 
+# Not strftime: its names follow the locale.
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _date: tuple[int, str] = (-1, "")
 
 
@@ -122,7 +124,9 @@ def date_and_server(now: int) -> str:
     global _date
     second, lines = _date
     if second != now:
-        lines = f"Date: {formatdate(now, usegmt=True)}\r\n{SERVER}"
+        year, month, day, hour, minute, sec, weekday, *_ = time.gmtime(now)
+        clock = f"{hour:02}:{minute:02}:{sec:02} GMT"
+        lines = f"Date: {_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {clock}\r\n{SERVER}"
         _date = (now, lines)
     return lines
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes
 
 from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.host import valid_host
@@ -17,6 +16,7 @@ _SHAPE = re.compile(r"([!-~]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _METHOD = re.compile(TOKEN).fullmatch
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?").fullmatch
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://").match
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})").sub
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
 # Method, target as sent, path (percent-decoded, held as latin-1 text as PEP 3333 wants), query (not decoded),
@@ -50,7 +50,11 @@ def _parse_uncommon(line: str) -> RequestLine:
         raise ProtocolError(400, "'%' in the path without two hexadecimal digits (RFC 3986, 2.1)")
     if "%00" in path:
         raise ProtocolError(400, "%00 in the path: no name of anything holds a NUL (RFC 3986, 7.3)")
-    return method, target, unquote_to_bytes(path).decode("latin-1"), query, version[7], authority
+    return method, target, _ESCAPE(_byte, path), query, version[7], authority
+
+
+def _byte(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16))
 
 
 def _parse_target(method: str, target: str) -> tuple[str, str, str | None]:
