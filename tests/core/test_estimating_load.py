@@ -160,3 +160,13 @@ def test_a_silent_pod_keeps_its_last_load() -> None:
     for second in range(1, 60):
         load = observe(load, [silent], 10, 15, 0, pod.now + second)
     assert load.offered == pytest.approx(10, rel=0.01)
+
+
+def test_lines_sent_because_a_pod_ran_full_do_not_count_as_its_mean() -> None:
+    """5 slots are busy on average; every other line was sent at the moment when all 10 were."""
+    pod, load = Counters(slots=10), Load()
+    for second in range(60):
+        pod.serve(50, 0.1)
+        pod.busy = 10 if second % 2 else 5
+        load = pod.tick(load)
+    assert load.offered <= 7

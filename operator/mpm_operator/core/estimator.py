@@ -52,7 +52,7 @@ class Load:
     rate: float = 0.0
     """Mean arrivals a second."""
     inside: float = 0.0
-    """Mean of busy slots: a floor that needs no service time."""
+    """Slots that are always busy: a floor that needs no service time and sees requests that never end."""
     served: float = 0.0
     """Completions, fading, and the slot seconds they took: their quotient is the service time."""
     held: float = 0.0
@@ -152,7 +152,9 @@ def _sample(
         sampled_at=now,
         samples=samples,
         rate=load.rate + gain * (seen - load.rate),
-        inside=load.inside + gain * (busy - load.inside),
+        # Falls fast and rises slowly: slots that long requests hold stay busy, and only they shall show here.
+        # The plain mean would be too high, for pods send a line just when they run full.
+        inside=load.inside + (max(gain, 0.5) if busy < load.inside else gain) * (busy - load.inside),
         served=load.served * fade + served,
         held=load.held * fade + held,
         overflowing=overflowing,
