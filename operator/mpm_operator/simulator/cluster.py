@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from .clients import Clients
-from .pod import BURST_CPU_SHARE, BURST_PERIOD, Pod
+from .pod import BURST_CPU_SHARE, BURST_PERIOD, BUSY_LOOK, Pod
 from .scenario import Balancer
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .scenario import Scenario
 
 LINE_PERIOD = 1.0
-EDGE_PERIOD = 0.1
-"""Least seconds between two lines that a pod sends for edges."""
+EDGE_PERIOD = 0.25
+"""Least seconds between two lines that a pod sends for edges (`mpm_worker.supervisor`)."""
 DRAIN_PERIOD = 0.2
 QUIESCE_TTL = 30.0
 
@@ -94,7 +94,7 @@ class Cluster:
     def _ready(self, pod: Pod, now: float) -> None:
         if pod.terminated_at is not None:
             return
-        pod.ready_at = pod.saturated_at = now
+        pod.ready_at = now
         self._show(pod)
         self._line(pod, now)
         self.on_edge(now)
@@ -187,7 +187,6 @@ class Cluster:
 
     def _edge(self, pod: Pod, now: float) -> None:
         """Saturated, or a queue began: send a line at once, and look at the queue soon."""
-        pod.saturated_at = now
         self.watch_queue(pod, now)
         if now - pod.edge_at >= EDGE_PERIOD:
             pod.edge_at = now
@@ -198,15 +197,16 @@ class Cluster:
         """Look at the queue soon, when there is one and threads may be added."""
         if pod.queue and not pod.bursting and pod.threads < pod.ceiling:
             pod.bursting, pod.step = True, 1
-            self.at(now + BURST_PERIOD, lambda then: self._burst(pod, then))
+            self.at(max(now + BUSY_LOOK, pod.stepped_at + BURST_PERIOD), lambda then: self._burst(pod, then))
 
     def _burst(self, pod: Pod, now: float) -> None:
         pod.bursting = False
-        cpu = pod.busy * self._cpu_share()
-        if not pod.queue or pod.threads >= pod.ceiling or cpu >= BURST_CPU_SHARE * self.scenario.cpu_quota:
+        if not pod.queue or pod.threads >= pod.ceiling:
             return
-        pod.burst()
-        self.fill(pod, now)
+        pod.needed_at = now
+        if pod.busy * self._cpu_share() < BURST_CPU_SHARE * self.scenario.cpu_quota:
+            pod.burst(now)
+            self.fill(pod, now)
         pod.bursting = True
         self.at(now + BURST_PERIOD, lambda then: self._burst(pod, then))
 

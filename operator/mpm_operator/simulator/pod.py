@@ -13,14 +13,19 @@ if TYPE_CHECKING:
 
     from mpm_operator.core.effective import Effective
 
-BURST_PERIOD = 0.05
-"""Seconds between two looks of the supervisor at its queue."""
+# The supervisor's own rule; the figures are those of `mpm_worker.burst` and `mpm_worker.supervisor`.
+
+BUSY_LOOK = 0.05
+"""Seconds between two looks of a saturated supervisor at its queue."""
+
+BURST_PERIOD = 0.25
+"""Least seconds between two steps of a burst."""
 
 BURST_CPU_SHARE = 0.8
 """Share of the CPU quota above which more threads would not help."""
 
 CALM_SECONDS = 30.0
-"""A burst ends after this long without a saturated moment."""
+"""A burst ends after this long without need of its threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,9 @@ class Pod:
     __slots__ = (
         "_asked", "_processes", "_settings", "accesses", "bursting", "busy", "busy_s", "ceiling",
         "connections", "cost", "cost_at", "created_at", "edge_at", "gone_at", "in_endpoints", "in_sum",
-        "index", "limit", "load", "name", "out_sum", "overflows", "queue", "quiesced_at", "quiesced_until",
-        "ready_at", "report", "saturated_at", "sequence", "slots", "step", "terminated_at", "threads",
+        "index", "limit", "load", "name", "needed_at", "out_sum", "overflows", "queue", "quiesced_at",
+        "quiesced_until", "ready_at", "report", "sequence", "slots", "step", "stepped_at", "terminated_at",
+        "threads",
     )  # fmt: skip
 
     def __init__(self, index: int, created_at: float, effective: Effective) -> None:
@@ -64,7 +70,7 @@ class Pod:
         self._settings: Mapping[str, int | float | bool] = _settings(effective)
         self.bursting = False
         self.step = 1
-        self.saturated_at = 0.0
+        self.needed_at = self.stepped_at = 0.0
         self.edge_at = -1.0
 
         self.busy = 0
@@ -150,17 +156,18 @@ class Pod:
         self._asked = asked
         self._resize(max(asked, self.threads) if burst else asked)
 
-    def burst(self) -> None:
+    def burst(self, now: float) -> None:
         """Add threads as the supervisor does: 1, 2, 4, ... as long as the queue stands."""
+        self.stepped_at = now
         self._resize(self.threads + self.step)
         self.step *= 2
 
     def calm_down(self, now: float) -> None:
-        """Give up the threads of a burst, one at a look, after a while without saturation."""
-        if self.busy >= self.slots:
-            self.saturated_at = now
-        if self.threads > self._asked and now - self.saturated_at >= CALM_SECONDS:
-            self._resize(max(self._asked, self.threads - 1))
+        """Give up the threads of a burst after a while without need of them."""
+        if self.queue or self.busy > self._asked * self._processes:
+            self.needed_at = now
+        if self.threads > self._asked and now - self.needed_at >= CALM_SECONDS:
+            self._resize(self._asked)
 
     def _resize(self, threads: int) -> None:
         self.threads = min(threads, self.ceiling)
