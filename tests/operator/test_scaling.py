@@ -18,7 +18,6 @@ def test_growth_under_load_and_back_again(shop: Stage, kept: bool) -> None:
     options = ("--keep-alive",) if kept else ()
     failures = shop.load(40, 30, *options)
     shop.until(lambda: shop.need("deployment")["spec"]["replicas"] >= 8, 20, "growth to 8 pods")
-    assert len({board["pod"] for board in shop.boards()}) >= 2
     assert not failures()
     shop.until(lambda: len(shop.pods()) <= 2, 120, "the way back")
     events = [event for event in shop.all("events") if event["reportingComponent"] == "mpm-operator"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,7 @@ class Client:
         self._api = api
         self._remaining = remaining
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self._under_way: set[Future[Object]] = set()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """Return the object, or None when there is none."""
@@ -160,6 +161,10 @@ class Client:
         path = kind.path(meta["namespace"], meta["name"])
         return await self._call("PUT", kind, path, body=body, verb="update", fenced=fenced)
 
+    async def drain(self) -> None:
+        """Wait for the calls under way: when a task is cancelled, its call goes on in its thread."""
+        await asyncio.gather(*map(asyncio.wrap_future, list(self._under_way)), return_exceptions=True)
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._api.close()  # type: ignore[no-untyped-call]
@@ -176,13 +181,13 @@ class Client:
         verb: str = "",
         fenced: bool = True,
     ) -> Object:
-        loop = asyncio.get_running_loop()
         if verb and verb != "dry-run":
             metrics.API_WRITES.labels(verb, kind.plural).inc()
         try:
-            return await loop.run_in_executor(
-                self._pool, self._send, method, path, query or {}, body, content, fenced
-            )
+            call = self._pool.submit(self._send, method, path, query or {}, body, content, fenced)
+            self._under_way.add(call)
+            call.add_done_callback(self._under_way.discard)
+            return await asyncio.wrap_future(call)
         except APIError as error:
             metrics.API_ERRORS.labels(verb or "get", kind.plural, error.reason).inc()
             raise

@@ -106,9 +106,10 @@ class Lease:
             await asyncio.sleep(self._times.retry)
 
     async def release(self, client: Client) -> None:
-        """Hand the lease back, so that a standby need not wait for its end."""
+        """Hand the lease back, after the last write, so that a standby need not wait for its end."""
         record, self._valid_until = self._record, float("-inf")
         self._announce()
+        await client.drain()
         if record is None or record["spec"].get("holderIdentity") != self.identity:
             return
         spec = record["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
