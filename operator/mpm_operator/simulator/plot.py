@@ -117,11 +117,11 @@ def _path(values: Sequence[float], most: float, top: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """Return the next of 1, 2, 4, 5, 10 × a power of ten, so that the grid's labels are short."""
+    """Return the next of 1, 2, 4, 6, 8, 10 × a power of ten, so that the grid's labels are short."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 4, 5, 10) if step * power >= value)
+    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value)
 
 
 def _clock(seconds: float) -> str:
