@@ -45,9 +45,17 @@ def test_overflowing_queues_double_the_pods_once(effective: Callable[..., Any]) 
 
 def test_a_queue_that_stands_still_is_clients_that_wait(effective: Callable[..., Any]) -> None:
     closed = replace(STEADY, rate=100.0, served=2000.0, held=100.0, inside=5.0, held_back=3.0)
-    assert needed(effective, closed, 100, have=2) == (4, "QueueFormed")
+    assert needed(effective, closed, 100, have=2) == (8, "QueueFormed")
     assert needed(effective, closed, 0, have=2)[0] == 1
-    assert needed(effective, replace(closed, held_back=1.0), 100, have=2)[0] == 1
+    # Pods on their way count: the same clients ask for nothing more.
+    assert needed(effective, closed, 100, have=2, coming=6)[1] != "QueueFormed"
+    assert needed(effective, replace(closed, held_back=1.0), 100, have=2)[0] == 3
+
+
+def test_full_slots_and_a_queue_ask_for_a_pod_before_the_load_is_known(effective: Callable[..., Any]) -> None:
+    assert needed(effective, Load(), 3, have=1) == (2, "QueueFormed")
+    assert needed(effective, Load(), 3, have=1, coming=1)[0] <= 2
+    assert needed(effective, Load(), 0, have=1)[0] == 1
 
 
 def test_the_window_remembers_its_greatest_need_and_forgets_it_in_time() -> None:

@@ -20,6 +20,8 @@ DRAIN_QUEUE_SECONDS = 10.0
 SURE_DEVIATIONS = 1.5
 DRAINING_DIVISOR = 4
 """At most a quarter of the pods drains at the same time; the window before it has looked back long enough."""
+LEAST_STEP = 4
+"""Few pods grow by so many at once: the HPA's default, found good there."""
 HELD_BACK_SECONDS = 2.0
 """A queue that stands still for so long before full slots is no backlog: its clients wait to ask again."""
 
@@ -109,11 +111,15 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
     if seen.coming == 0 and want <= have and load.overflowing:
         want, reason = 2 * have, "BacklogOverflows"
         why = "accept queues overflow, so the load is at least what is seen: twice the pods"
-    elif seen.coming == 0 and seen.queue > 0 and load.held_back >= HELD_BACK_SECONDS:
+    elif seen.queue > 0 and load.held_back >= HELD_BACK_SECONDS:
         most = pods_for(float(seen.load), slots, percent, pooled=pooled)
-        if most > max(want, have):
-            want, reason = min(2 * have, most), "QueueFormed"
-            why = f"{seen.queue} requests wait steadily before full slots: {want} pods, at most twice as many"
+        steadily = min(2 * len(seen.accepting) + LEAST_STEP, most)
+        if steadily > max(want, have):
+            want, reason = steadily, "QueueFormed"
+            why = f"{seen.queue} requests wait steadily before full slots: {want} of the {most} pods for them"
+    elif seen.coming == 0 and want <= have and seen.queue > 0 and seen.busy >= seen.slots:
+        want, reason = have + 1, "QueueFormed"
+        why = f"{seen.queue} requests wait before full slots: one pod at once, more when the load is known"
     step = max(1, have // DRAINING_DIVISOR)
     return Need(want, max(want, keep), step, step, Spawn(), reason, why)
 
