@@ -34,8 +34,11 @@ class MasterKeys:
         self._current: ControlKey | None = None
         self._previous: ControlKey | None = None
 
-    async def load(self) -> None:
-        """Read the Secret, or make it; only the holder of the lease comes here."""
+    async def load(self) -> bool:
+        """Read the Secret, or make it; return whether the keys are others than before.
+
+        Only the holder of the lease comes here.
+        """
         body = await self._client.get(SECRETS, self._namespace, NAME)
         if body is None:
             body = await self._make()
@@ -43,7 +46,9 @@ class MasterKeys:
         current = self._key(data, "current")
         if current is None:
             raise BadMasterKey(f"Secret {self._namespace}/{NAME} must have the key `current`: VERSION:HEX")
+        before = self._current, self._previous
         self._current, self._previous = current, self._key(data, "previous")
+        return before != (self._current, self._previous)
 
     def of(self, uid: str) -> ControlKeys:
         """Derive the keys of the WebServer with this UID; `load` came before."""

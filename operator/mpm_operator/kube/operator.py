@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 4
 RETRY_SECONDS = 2.0
+KEY_SECONDS = 60.0
+"""The master key is read again so often: it may have been rotated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +189,29 @@ class Operator:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._reconciler.reset()
-            self._merged.restart()
-            for server in self._caches[WEBSERVERS]:
-                self._queue.add(Key(server["metadata"]["namespace"], name_of(server)))
+            self._look_at_all()
             self._leading.set()
-            # A lease ends by the clock: there is no event that would tell.
-            while self._lease.held and self._lease.term == term:  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
+            await self._hold(term)
             self._leading.clear()
+
+    async def _hold(self, term: int) -> None:
+        """Wait for the end of the term; meanwhile follow the master key when it is rotated."""
+        read_at = time.monotonic()
+        # A lease ends by the clock: there is no event that would tell.
+        while self._lease.held and self._lease.term == term:
+            await asyncio.sleep(0.5)
+            if time.monotonic() - read_at < KEY_SECONDS:
+                continue
+            read_at = time.monotonic()
+            try:
+                if await self._keys.load():
+                    self._look_at_all()
+            except (APIError, Unreachable, Fenced, BadMasterKey) as error:
+                logger.warning("The master key was not read again: %s", error)
+
+    def _look_at_all(self) -> None:
+        for server in self._caches[WEBSERVERS]:
+            self._queue.add(Key(server["metadata"]["namespace"], name_of(server)))
 
     def _remaining(self) -> float:
         """Return for how many seconds more this process may write: not in a term it has not prepared for."""

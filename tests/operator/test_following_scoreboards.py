@@ -1,0 +1,214 @@
+"""Streams and control calls against a real worker process on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mpm_operator.kube.client import Fenced
+from mpm_operator.kube.resources import WEBSERVER_LABEL, Key
+from mpm_operator.kube.scoreboards import ControlRefused, Scoreboards
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+KEY = bytes(range(32))
+APP = """\
+import time
+
+def application(environ, start_response):
+    time.sleep(float(environ["PATH_INFO"].strip("/") or 0))
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+class Worker:
+    """A supervisor with two threads, and the pod object that would stand for it."""
+
+    def __init__(self, folder: Path, uid: str = "uid-1", admin: int = 0) -> None:
+        (folder / "slow.py").write_text(APP)
+        keys = folder / "keys"
+        keys.mkdir(exist_ok=True)
+        (keys / "current").write_text(f"1:{KEY.hex()}")
+        self.uid = uid
+        program = Path(sys.executable).with_name("mpm-worker")
+        argv = [str(program), "--bind=127.0.0.1:0", f"--admin=127.0.0.1:{admin}", "--mpm=worker"]
+        argv += ["--processes=1", "--threads=2", "--thread-limit=4", f"--control-keys={keys}"]
+        argv += [f"--chdir={folder}", "slow:application"]
+        env = os.environ | {"MPM_POD_UID": uid, "MPM_POD_NAME": "shop-1"}
+        self.process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, start_new_session=True)
+        assert self.process.stderr is not None
+        for raw in self.process.stderr:
+            found = re.search(rb"http://127\.0\.0\.1:(\d+), admin on http://127\.0\.0\.1:(\d+)", raw)
+            if found:
+                self.port, self.admin = int(found[1]), int(found[2])
+                return
+        raise AssertionError("the worker did not say where it listens")
+
+    def pod(self, uid: str = "") -> dict[str, Any]:
+        return {
+            "metadata": {
+                "name": "shop-1",
+                "namespace": "demo",
+                "uid": uid or self.uid,
+                "labels": {WEBSERVER_LABEL: "shop"},
+            },
+            "status": {"phase": "Running", "podIP": "127.0.0.1"},
+        }
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(tmp_path)
+    yield made
+    made.end()
+
+
+class Desk:
+    """Scoreboards, and who was enqueued."""
+
+    def __init__(self, worker: Worker, remaining: Callable[[], float] = lambda: 10.0) -> None:
+        self.woken: list[Key] = []
+        self.boards = Scoreboards(self.woken.append, remaining, port=worker.admin)
+        self.worker = worker
+        self.boards.follow(worker.pod())
+
+    async def reported(self) -> None:
+        def whole() -> bool:
+            report = self.boards.report(self.worker.uid)
+            return report is not None and report.total == 2
+
+        await self.until(whole)
+
+    async def until(self, holds: Callable[[], Any], seconds: float = 10) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "not in time"
+            await asyncio.sleep(0.02)
+
+    async def put(self, **changes: Any) -> None:
+        await self.boards.control(self.worker.uid, KEY, "PUT", "/control", changes)
+
+
+@pytest.fixture
+async def desk(worker: Worker) -> AsyncIterator[Desk]:
+    made = Desk(worker)
+    await made.reported()
+    yield made
+    await made.boards.close()
+
+
+async def test_the_last_line_is_kept_and_the_first_one_wakes_the_webserver(desk: Desk) -> None:
+    report = desk.boards.report("uid-1")
+    assert report is not None
+    assert (report.busy, report.idle) == (0, 2)
+    assert Key("demo", "shop") in desk.woken
+
+
+async def test_a_saturated_pod_wakes_its_webserver_at_once(desk: Desk) -> None:
+    desk.woken.clear()
+    clients = [
+        asyncio.create_task(asyncio.to_thread(_get, f"http://127.0.0.1:{desk.worker.port}/1.5"))
+        for _ in range(2)
+    ]
+
+    def full() -> bool:
+        report = desk.boards.report("uid-1")
+        return report is not None and report.busy == 2 and bool(desk.woken)
+
+    await desk.until(full, 1.4)
+    await asyncio.gather(*clients)
+
+
+async def test_signed_calls_are_taken_one_after_the_other(desk: Desk) -> None:
+    for seconds in (30, 31, 32):
+        await desk.put(timeoutSeconds=seconds)
+    report = desk.boards.report("uid-1")
+    assert report is not None
+    assert report.settings["timeoutSeconds"] == 32
+    assert report.sequence >= 3
+
+
+async def test_another_operators_calls_are_caught_up_with(desk: Desk) -> None:
+    other = Desk(desk.worker)
+    await other.reported()
+    for seconds in (40, 41, 42, 43):
+        await other.put(timeoutSeconds=seconds)
+    await desk.put(timeoutSeconds=50)
+    await other.put(timeoutSeconds=51)
+    report = other.boards.report("uid-1")
+    assert report is not None
+    assert report.settings["timeoutSeconds"] == 51
+    await other.boards.close()
+
+
+async def test_a_call_with_a_wrong_key_is_refused_with_the_pods_reason(desk: Desk) -> None:
+    with pytest.raises(ControlRefused, match="401"):
+        await desk.boards.control("uid-1", b"x" * 32, "PUT", "/control", {"timeoutSeconds": 1})
+
+
+async def test_a_value_out_of_bounds_is_refused_with_the_pods_reason(desk: Desk) -> None:
+    with pytest.raises(ControlRefused, match="400"):
+        await desk.put(threadsPerChild=4000)
+
+
+async def test_nothing_is_sent_without_the_lease(worker: Worker) -> None:
+    desk = Desk(worker, lambda: 0.0)
+    await desk.reported()
+    with pytest.raises(Fenced):
+        await desk.put(timeoutSeconds=1)
+    await desk.boards.close()
+
+
+async def test_a_pod_that_started_again_is_followed_in_its_new_life(desk: Desk, tmp_path: Path) -> None:
+    before = desk.boards.report("uid-1")
+    assert before is not None
+    admin = desk.worker.admin
+    desk.worker.end()
+    successor = Worker(tmp_path, admin=admin)
+    try:
+        await desk.until(lambda: (desk.boards.report("uid-1") or before).boot != before.boot, 15)
+        await desk.put(timeoutSeconds=33)
+    finally:
+        successor.end()
+
+
+async def test_a_silent_pod_keeps_its_last_line(desk: Desk) -> None:
+    desk.worker.end()
+    await desk.until(lambda: desk.boards.failure("uid-1"))
+    assert desk.boards.report("uid-1") is not None
+
+
+async def test_an_address_that_belongs_to_another_pod_by_now_tells_nothing(worker: Worker) -> None:
+    desk = Desk(worker)
+    desk.boards.follow(worker.pod("uid-of-before"))
+    await desk.until(lambda: "belongs to pod" in desk.boards.failure("uid-of-before"))
+    assert desk.boards.report("uid-of-before") is None
+    await desk.boards.close()
+
+
+async def test_a_pod_that_is_gone_is_let_go(desk: Desk) -> None:
+    desk.boards.forget("uid-1")
+    assert desk.boards.report("uid-1") is None
+    assert desk.boards.uids() == set()
+
+
+def _get(url: str) -> None:
+    subprocess.run(["curl", "--silent", "--max-time", "10", url], check=True, timeout=15)
