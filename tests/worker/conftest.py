@@ -137,6 +137,7 @@ class Worker:
         self._reader.join(5)
         assert self.process.stderr is not None
         self.process.stderr.close()
+        print(*self.said, sep="\n")  # pytest shows it with a test that failed
 
 
 class Watch:

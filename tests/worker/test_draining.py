@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -30,6 +31,30 @@ def test_no_request_is_lost_while_clients_hammer(start, hammer, mpm: str, keep_a
     clients.stop()
     assert clients.failures == []
     assert clients.served > 20
+
+
+def test_who_comes_after_the_end_is_refused_at_once(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS)
+    thread = threading.Thread(target=worker.get, args=("/sleep/2",))
+    thread.start()
+    worker.await_board(lambda board: board["workers"]["busy"] == 1)
+    worker.signal(signal.SIGTERM)
+    refused = False
+    for _ in range(15):
+        time.sleep(0.1)
+        with socket.socket() as sock:
+            sock.settimeout(0.1)
+            try:
+                sock.connect(("127.0.0.1", worker.port))
+            except ConnectionRefusedError:
+                refused = True
+                break
+            except OSError:
+                pass  # the door is shut, the port not closed yet
+    assert refused
+    assert worker.process.poll() is None
+    thread.join(10)
+    assert worker.exit_code() == 0
 
 
 def test_the_backlog_is_emptied(start, mpm: str) -> None:

@@ -6,34 +6,34 @@ means that the supervisor is dead and nobody listens any more: the process exits
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mpm_worker.accesslog import AccessLog
-from mpm_worker.http import Connection, Limits
+from mpm_worker.app import AppError, load_app
+from mpm_worker.client import Client
+from mpm_worker.http import Connection
+from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
 from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
 from mpm_worker.wsgi import Server as Environment
 from mpm_worker.wsgi import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import FrameType
 
+    from mpm_worker.app import Application
     from mpm_worker.http import Request
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
     from mpm_worker.scoreboard import Slot
     from mpm_worker.wsgi import Outcome
-
-    Application = Callable[..., Iterable[bytes]]
 
 EXIT_APP = 4
 """The application cannot be imported; trying again at once helps nobody."""
@@ -42,82 +42,6 @@ READY, ALARM = b"r", b"a"
 GRACE = 1.0
 """Seconds a connection must have been idle before it is closed early. A client without think time sends its
 next request within that: closing at once would cut it in flight."""
-
-
-class AppError(Exception):
-    """The application named on the command line cannot be served."""
-
-
-def load_app(name: str) -> Application:
-    """Import MODULE:CALLABLE, from the current folder first.
-
-    :raises AppError: with what is wrong in the last line
-    """
-    sys.path.insert(0, os.getcwd())
-    module_name, _, path = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except BaseException as error:
-        missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "?")
-        trace = "" if missing else traceback.format_exc()
-        raise AppError(f"{trace}{type(error).__name__}: {error}") from None
-    if not callable(found):
-        raise AppError(f"{name} is a {type(found).__name__}, not a WSGI callable")
-    return found  # type: ignore[no-any-return]
-
-
-class LiveSettings:
-    """The settings that control can change, read from shared memory at each use. Times are seconds."""
-
-    def __init__(self, cells: memoryview[int]) -> None:
-        self._cells = cells
-        self._limits = Limits()
-
-    @property
-    def timeout(self) -> float:
-        return self._cells[Live.TIMEOUT] / 1000
-
-    @property
-    def keep_alive_timeout(self) -> float:
-        return self._cells[Live.KEEP_ALIVE_TIMEOUT] / 1000
-
-    @property
-    def threads(self) -> int:
-        return self._cells[Live.THREADS]
-
-    @property
-    def async_factor(self) -> float:
-        return self._cells[Live.ASYNC_FACTOR] / 1000
-
-    @property
-    def limits(self) -> Limits:
-        body = self._cells[Live.LIMIT_REQUEST_BODY] or 1 << 62
-        if body != self._limits.body:
-            self._limits = Limits(body=body)
-        return self._limits
-
-
-class Client:
-    """One connection. `since` is when its present state began (monotonic).
-
-    The last four belong to the event loop: a slot has it; something happened on the socket; its end was seen;
-    the descriptor (which the socket forgets when it is closed).
-    """
-
-    __slots__ = (
-        *("connection", "leaving", "number", "release", "served", "since", "sock"),
-        *("held", "again", "ended", "descriptor"),
-    )
-
-    def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
-        self.sock, self.connection, self.number, self.release = sock, connection, number, release
-        self.served = 0
-        self.leaving = False
-        self.since = time.monotonic()
-        self.held = self.again = self.ended = False
-        self.descriptor = sock.fileno()
 
 
 class Child:
@@ -223,6 +147,10 @@ class Child:
     def ending(self) -> bool:
         """Whether this process accepts nothing more."""
         return self._cells[Live.PHASE] == Phase.FINISHING or self.record[Server.RETIRING] != 0
+
+    def closing(self) -> bool:
+        """Whether this process is to let go of its listeners too: the pod ends."""
+        return self._cells[Live.PHASE] == Phase.FINISHING
 
     def draining(self) -> bool:
         return self._cells[Live.PHASE] != Phase.SERVING or self.record[Server.RETIRING] != 0

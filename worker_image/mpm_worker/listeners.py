@@ -39,10 +39,13 @@ class Listeners:
     def __init__(self, sockets: list[socket.socket], backlog: int, *, shared: bool) -> None:
         self.sockets, self._backlog, self.shared = sockets, backlog, shared
         self._listening: set[int] = {0} if shared else set()
+        self._address = shown(sockets[0])
+        self._lost = 0
+        """Connections lost, as last read."""
 
     @property
     def address(self) -> str:
-        return shown(self.sockets[0])
+        return self._address
 
     def seat(self, seat: int) -> socket.socket:
         """The socket of a seat; with one socket for all it is that one."""
@@ -64,27 +67,39 @@ class Listeners:
 
     def backlog(self) -> Backlog:
         """The sum over all sockets, each read once."""
-        depth = limit = lost = 0
+        depth = limit = 0
         for index in self._listening:
             waiting, room = _depth(self.sockets[index])
-            depth, limit, lost = depth + waiting, limit + room, lost + _drops(self.sockets[index])
-        return Backlog(depth, limit, lost)
+            depth, limit = depth + waiting, limit + room
+        if self._listening:
+            self._lost = sum(_drops(self.sockets[index]) for index in self._listening)
+        return Backlog(depth, limit, self._lost)
 
-    def shut_the_door(self) -> None:
+    def close(self) -> None:
+        """In this process. Once all have, who comes late is refused at once and can go elsewhere."""
+        self._listening.clear()
+        for sock in self.sockets:
+            sock.close()
+
+    def shut_the_door(self) -> bool:
         """Drop new SYNs, so that after the queue was emptied the socket can be closed without losing anyone.
 
         close(2) resets what is in the queue, and there is no call to stop the queue from growing: a filter
         that lets everything but a SYN through is one. The client's SYN is repeated a second later and
         meets a closed port or another pod. A listener that others share stays as it is.
+
+        :return: whether nobody comes in any more
         """
         if self.shared:
-            return
+            return False
         for sock in self.sockets:
             try:
                 _attach(sock, _DROP_SYN)
             except OSError:
                 # Some kernels keep filters for root. The next best: a queue of length 0, which takes one.
                 sock.listen(0)
+                return False
+        return True
 
 
 def shown(sock: socket.socket) -> str:

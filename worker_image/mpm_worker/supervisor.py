@@ -19,6 +19,7 @@ from mpm_worker.brood import Brood, NoChild, wake
 from mpm_worker.burst import Burst
 from mpm_worker.child import READY
 from mpm_worker.control import Keys, Settings
+from mpm_worker.drain import Drain
 from mpm_worker.listeners import open_listeners
 from mpm_worker.observe import Load, Observer
 from mpm_worker.options import EVENT
@@ -41,8 +42,6 @@ _EDGE_GAP = 0.01
 """Least time between two looks that children asked for."""
 _SAME_EDGE_GAP = 0.25
 """A pod on the verge of saturation flaps; its watchers hear of one kind of edge no more often."""
-_SETTLE = 0.2
-"""The backlog must stay empty for so long: then handshakes that had begun when the door was shut are done."""
 
 
 class Supervisor:
@@ -82,6 +81,7 @@ class Supervisor:
         self.ever_ready = False
         self.selector = selectors.DefaultSelector()
         self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
+        self.drain = Drain(self.brood, self.board, self.listeners)
         self.observer = Observer(self.board, self.listeners, self.brood, event)
         self.admin = Admin(admin_listeners, self.selector, Routes(self).handle, SERVER)
         self.load: Load = self.observer.load(accepting=False)
@@ -89,16 +89,13 @@ class Supervisor:
         self._burst = Burst()
         self._quiesced_at = self._quiesced_until = 0.0
         self._drained = self._told_full = False
-        self._stopping_at = self._accept_until = self._kill_at = 0.0
-        self._empty_since = 0.0
-        self._shut = False
         self._edges: dict[str, float] = {}
         self._due = self._tick_due = 0.0
         self._bell, self._bell_in = socket.socketpair()
         self._signals: dict[int, Callable[[], object]] = {
             signal.SIGTERM: self.stop,
             signal.SIGWINCH: self.stop,
-            signal.SIGINT: self._stop_now,
+            signal.SIGINT: self.drain.cut,
             signal.SIGHUP: self.brood.restart,
             signal.SIGUSR1: self.brood.restart,
             signal.SIGTTIN: lambda: self.change(
@@ -107,7 +104,6 @@ class Supervisor:
             signal.SIGTTOU: lambda: self.change({"processes": max(self.settings.processes - 1, 1)}),
             signal.SIGCHLD: lambda: None,
         }
-        self._fast = False
 
     # -- the loop
 
@@ -116,7 +112,7 @@ class Supervisor:
         self._catch_signals()
         self._write_settings()
         try:
-            while not (self._stopping_at and not self.brood.processes):
+            while not self.drain.over:
                 now = time.monotonic()
                 if now >= self._due:
                     self._look(now)
@@ -139,11 +135,10 @@ class Supervisor:
         """Everything the supervisor does of its own accord, at each tick and each edge."""
         self.board.live[Live.ALARM] = 0
         self.brood.reap(now)
-        if self._quiesced_until and now >= self._quiesced_until and not self._stopping_at:
+        if self._quiesced_until and now >= self._quiesced_until and not self.drain.begun:
             say("the quiesce has lapsed, serving again")
             self.resume()
-        if self._stopping_at:
-            self._drain(now)
+        self.drain.step(now)
         self.brood.graceful_seconds = self.settings.gracefulShutdownTimeoutSeconds
         self.brood.maintain(now)
         self.refresh(now)
@@ -220,7 +215,7 @@ class Supervisor:
 
     @property
     def state(self) -> str:
-        if self._stopping_at:
+        if self.drain.begun:
             return "Stopping"
         if not self.brood.ready():
             return "Starting"
@@ -231,18 +226,19 @@ class Supervisor:
     @property
     def accepting(self) -> bool:
         """Whether idle slots are spare ones."""
-        return not self._quiesced_at and not self._stopping_at
+        return not self._quiesced_at and not self.drain.begun
 
     @property
     def ready(self) -> bool:
         """What /readyz says; while stopping still yes, until the drain delay has passed."""
-        if self._stopping_at:
-            return time.monotonic() < self._accept_until and not self._quiesced_at and self.brood.ready()
+        if self.drain.begun:
+            waiting = time.monotonic() < self.drain.accept_until
+            return waiting and not self._quiesced_at and self.brood.ready()
         return self.state == "Serving"
 
     def _set_phase(self) -> None:
-        letting_go = self._quiesced_at or self._stopping_at
-        self.board.live[Live.PHASE] = Phase.LETTING_GO if letting_go else Phase.SERVING
+        if not self.brood.ending:
+            self.board.live[Live.PHASE] = Phase.SERVING if self.accepting else Phase.LETTING_GO
         self.brood.wake_all()
         self.soon()
 
@@ -259,7 +255,7 @@ class Supervisor:
     def resume(self) -> None:
         self._quiesced_at = self._quiesced_until = 0.0
         self._drained = False
-        if not self._stopping_at:
+        if not self.drain.begun:
             self._set_phase()
             self.load = self.observer.load(accepting=True)
 
@@ -301,53 +297,13 @@ class Supervisor:
     # -- the end
 
     def stop(self) -> None:
-        """Drain and end: accept during the delay, empty the backlog, finish, exit."""
-        if self._stopping_at:
-            return
-        now = time.monotonic()
-        self._stopping_at = now
-        self._accept_until = max(now, (self._quiesced_at or now) + self.options.drain_delay)
-        self._kill_at = self._accept_until + (self.settings.gracefulShutdownTimeoutSeconds or 3600)
-        self._set_phase()
-        self.emit("")
-
-    def _stop_now(self) -> None:
-        self._fast = True
-        self._stopping_at = self._stopping_at or time.monotonic()
-        self._finish()
-        self._kill_all()
-
-    def _drain(self, now: float) -> None:
-        if now >= self._kill_at and self.brood.processes and not self._fast:
-            say("the graceful timeout has passed, what is left is cut")
-            for process in self.brood.processes.values():
-                process.why = "deadline"
-            self._finish()
-            self._kill_all()
-            self._fast = True
-        if self.brood.ending or now < self._accept_until:
-            return
-        if not self._shut:
-            self.listeners.shut_the_door()
-            self._shut = True
-            self._empty_since = now
-        # A backlog that others share is theirs to empty.
-        if not self.listeners.shared and self.listeners.backlog().depth:
-            self._empty_since = now
-        if self.listeners.shared or now - self._empty_since >= _SETTLE:
-            self._finish()
-
-    def _finish(self) -> None:
-        self.brood.ending = True
-        self.board.live[Live.PHASE] = Phase.FINISHING
-        for process in self.brood.processes.values():
-            if not process.ready:
-                os.kill(process.pid, signal.SIGKILL)
-        self.brood.wake_all()
-
-    def _kill_all(self) -> None:
-        for process in self.brood.processes.values():
-            os.kill(process.pid, signal.SIGKILL)
+        """Drain and end. Who was quiesced for longer than the drain delay has had it already."""
+        if not self.drain.begun:
+            now = time.monotonic()
+            accept_until = max(now, (self._quiesced_at or now) + self.options.drain_delay)
+            self.drain.begin(accept_until, self.settings.gracefulShutdownTimeoutSeconds)
+            self._set_phase()
+            self.emit("")
 
     # -- descriptors
 

@@ -19,7 +19,8 @@ from mpm_worker.http import ProtocolError
 from mpm_worker.scoreboard import Live, Server
 
 if TYPE_CHECKING:
-    from mpm_worker.child import Child, Client
+    from mpm_worker.child import Child
+    from mpm_worker.client import Client
     from mpm_worker.http import Request
     from mpm_worker.wsgi import Outcome
 
@@ -115,7 +116,7 @@ class Connections:
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
         accepting = room and not self._paused_until and not child.ending()
-        gates = (accepting, self._record[Server.HELP], child.board.live[Live.SEATS])
+        gates = (accepting, self._record[Server.HELP], child.board.live[Live.SEATS], child.closing())
         if gates == self._gates:
             return
         self._gates = gates
@@ -127,6 +128,8 @@ class Connections:
             # Level-triggered and not exclusive: one who was woken may have no room a moment later.
             self._epoll.register(number, select.EPOLLIN)
         self._listeners = wanted
+        if child.closing():
+            child.listeners.close()
         if self._record[Server.NOT_ACCEPTING] == room:
             self._record[Server.NOT_ACCEPTING] = not room
             if not room:

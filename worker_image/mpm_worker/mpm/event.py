@@ -29,7 +29,8 @@ from mpm_worker.scoreboard import DEAD, READ, STARTING
 from mpm_worker.wsgi import Outcome, reject
 
 if TYPE_CHECKING:
-    from mpm_worker.child import Child, Client
+    from mpm_worker.child import Child
+    from mpm_worker.client import Client
     from mpm_worker.http import Request
     from mpm_worker.scoreboard import Slot
 

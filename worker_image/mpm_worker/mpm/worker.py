@@ -20,7 +20,8 @@ from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ, STARTING
 from mpm_worker.wsgi import reject
 
 if TYPE_CHECKING:
-    from mpm_worker.child import Child, Client
+    from mpm_worker.child import Child
+    from mpm_worker.client import Client
     from mpm_worker.http import Request
     from mpm_worker.scoreboard import Slot
 
@@ -53,6 +54,10 @@ class Worker:
         """The scoreboard has something new: settings, or the order to end."""
         self._changed.set()
         os.eventfd_write(self._bell, 1)
+        # The leader closes the listener once it saw nobody wait; without a leader there is nothing to see.
+        if self._child.closing() and self._leader.acquire(blocking=False):
+            self._child.listeners.close()
+            self._leader.release()
 
     def run(self) -> None:
         """Keep as many threads as are asked for, until the end was ordered and all have gone."""
@@ -83,7 +88,9 @@ class Worker:
         with self._count:
             surplus = self._alive > self._child.live.threads or self._child.ending()
             self._alive -= surplus
-            return surplus
+        if self._child.closing():
+            self._child.listeners.close()
+        return surplus
 
     def work(self, slot: Slot) -> None:
         """One slot's life: accept, converse, again."""

@@ -1,0 +1,32 @@
+"""What the process side knows about one connection."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+    from mpm_worker.http import Connection
+
+
+class Client:
+    """One connection. `since` is when its present state began (monotonic).
+
+    The last four belong to the event loop: a slot has it; something happened on the socket; its end was seen;
+    the descriptor (which the socket forgets when it is closed).
+    """
+
+    __slots__ = (
+        *("connection", "leaving", "number", "release", "served", "since", "sock"),
+        *("held", "again", "ended", "descriptor"),
+    )
+
+    def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
+        self.sock, self.connection, self.number, self.release = sock, connection, number, release
+        self.served = 0
+        self.leaving = False
+        self.since = time.monotonic()
+        self.held = self.again = self.ended = False
+        self.descriptor = sock.fileno()

@@ -1,0 +1,86 @@
+"""The end of a pod: accept for the delay, empty the backlog, let requests finish, cut at the deadline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from mpm_worker.scoreboard import Live, Phase
+
+if TYPE_CHECKING:
+    from mpm_worker.brood import Brood
+    from mpm_worker.listeners import Listeners
+    from mpm_worker.scoreboard import Scoreboard
+
+_SETTLE = 0.2
+"""The backlog must stay empty for so long: then handshakes that had begun when the door was shut are done."""
+_OPEN_DOOR = 2.0
+"""Longest time to find the backlog empty where the door cannot be shut and clients keep coming."""
+_FOR_EVER = 3600.0
+"""Seconds that a graceful timeout of 0 stands for."""
+
+
+class Drain:
+    """Has three moments: `begin`, `accept_until` (after it nobody new comes in), and the deadline."""
+
+    def __init__(self, brood: Brood, board: Scoreboard, listeners: Listeners) -> None:
+        self._brood, self._board, self._listeners = brood, board, listeners
+        self.begun = False
+        self.accept_until = 0.0
+        self._deadline = 0.0
+        self._empty_since = 0.0
+        self._give_up_at = 0.0
+        self._cut = False
+
+    @property
+    def over(self) -> bool:
+        return self.begun and not self._brood.processes
+
+    def begin(self, accept_until: float, graceful_seconds: float) -> None:
+        self.begun = True
+        self.accept_until = accept_until
+        self._deadline = accept_until + (graceful_seconds or _FOR_EVER)
+
+    def step(self, now: float) -> None:
+        """What is due at this moment."""
+        if not self.begun or self._cut:
+            return
+        if now >= self._deadline:
+            text = "mpm-worker: the graceful timeout has passed, what is left is cut"
+            print(text, file=sys.stderr, flush=True)
+            for process in self._brood.processes.values():
+                process.why = "deadline"
+            self.cut()
+        elif not self._brood.ending and now >= self.accept_until:
+            self._empty_the_backlog(now)
+
+    def _empty_the_backlog(self, now: float) -> None:
+        # A backlog that others share is theirs to empty.
+        shared = self._listeners.shared
+        if not self._empty_since:
+            shut = self._listeners.shut_the_door()
+            self._empty_since = now
+            self._give_up_at = self._deadline if shut else now + _OPEN_DOOR
+        if not shared and self._listeners.backlog().depth:
+            self._empty_since = now
+        if shared or now - self._empty_since >= _SETTLE or now >= self._give_up_at:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Accept nothing more; a process that is still importing has nothing to finish."""
+        self._brood.ending = True
+        self._board.live[Live.PHASE] = Phase.FINISHING
+        for process in self._brood.processes.values():
+            if not process.ready:
+                os.kill(process.pid, signal.SIGKILL)
+        self._brood.wake_all()
+        self._listeners.close()
+
+    def cut(self) -> None:
+        """End at once whatever still runs."""
+        self.begun = self._cut = True
+        self._finish()
+        for process in self._brood.processes.values():
+            os.kill(process.pid, signal.SIGKILL)
