@@ -190,6 +190,24 @@ async def test_a_pod_that_started_again_is_followed_in_its_new_life(desk: Desk, 
         successor.end()
 
 
+async def test_news_of_a_pod_that_did_not_answer_opens_its_stream_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpm_operator.kube.scoreboards.BACKOFF_FIRST_SECONDS", 60.0)
+    monkeypatch.setattr("mpm_operator.kube.scoreboards.BACKOFF_MOST_SECONDS", 60.0)
+    first = Worker(tmp_path)
+    first.end()
+    desk = Desk(first)
+    await desk.until(lambda: desk.boards.failure("uid-1"))
+    successor = Worker(tmp_path, admin=first.admin)
+    try:
+        desk.boards.follow(successor.pod())
+        await desk.reported()
+    finally:
+        successor.end()
+        await desk.boards.close()
+
+
 async def test_a_silent_pod_keeps_its_last_line(desk: Desk) -> None:
     desk.worker.end()
     await desk.until(lambda: desk.boards.failure("uid-1"))

@@ -11,6 +11,7 @@ import json
 import logging
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class _Stream:
     """Last sequence number used with `boot`."""
     boot: str = ""
     failure: str = ""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
     calls: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -87,7 +89,11 @@ class Scoreboards:
             self.forget(uid)
             return
         known = self._streams.get(uid)
-        if not address or (known is not None and known.address == address):
+        if not address:
+            return
+        if known is not None and known.address == address:
+            # Something about the pod changed: perhaps its admin port answers now.
+            known.news.set()
             return
         self.forget(uid)
         meta = pod["metadata"]
@@ -206,7 +212,9 @@ class Scoreboards:
                 stream.failure = str(error) or type(error).__name__
             failures = 0 if stream.line is not before else failures + 1
             longest = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2**failures)
-            await asyncio.sleep(longest * random.uniform(0.5, 1.0))
+            stream.news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stream.news.wait(), longest * random.uniform(0.5, 1.0))
 
     async def _read(self, stream: _Stream) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=SILENCE_SECONDS)
