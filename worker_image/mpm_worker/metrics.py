@@ -80,9 +80,9 @@ def _escaped(text: str) -> str:
 
 
 def _version(text: str) -> float:
-    """As apache_exporter makes it of Name/2.4.63: 2.463."""
-    major, *rest = text.partition("/")[2].split(" ")[0].split(".")
-    return float(f"{major}.{''.join(rest)}")
+    """As apache_exporter makes it of Name/2.4.63: 2.04063."""
+    major, minor, patch = text.partition("/")[2].split(" ")[0].split(".")
+    return float(f"{major}.{int(minor):02}{int(patch):03}")
 
 
 def _own(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:

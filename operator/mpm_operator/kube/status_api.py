@@ -6,6 +6,7 @@ would else see the counters of two processes by turns.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -54,14 +55,14 @@ class StatusAPI:
         if leader is None:
             return _text(503, "no operator holds the lease at the moment", {"Retry-After": "2"})
         key = Key(request.match_info["namespace"], request.match_info["name"])
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = _token(request.headers.get("Authorization", ""))
         try:
-            verdict = await self._access.may_read(token.strip() if kind.lower() == "bearer" else "", key)
+            verdict = await self._access.may_read(token, key)
         except (APIError, Unreachable) as error:
             return _text(503, f"the API server cannot be asked who you are: {error}", {"Retry-After": "2"})
         if verdict is Verdict.UNKNOWN:
-            text = "a token is needed: Authorization: Bearer TOKEN (kubectl create token NAME)"
-            return _text(401, text, {"WWW-Authenticate": "Bearer"})
+            text = "a token is needed, as Bearer or as the password of Basic (kubectl create token NAME)"
+            return _text(401, text, {"WWW-Authenticate": 'Bearer, Basic realm="the password is a token"'})
         if verdict is Verdict.FORBIDDEN:
             return _text(
                 403, f"you may not get webservers.mpm-operator.io {key}; a RoleBinding to `view` gives that"
@@ -105,6 +106,19 @@ class StatusAPI:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text = f"the operator that holds the lease does not answer at {leader}: {error!r}"
             return _text(503, text, {"Retry-After": "2"})
+
+
+def _token(authorization: str) -> str:
+    """The bearer token, or the password of Basic: most agents know no other way to send one."""
+    kind, _, rest = authorization.strip().partition(" ")
+    if kind.lower() == "bearer":
+        return rest.strip()
+    if kind.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(rest, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testcluster import binaries, lifecycle, places
+from testcluster import binaries, lifecycle, packages, places
 from testcluster.cluster import Cluster
 from testcluster.errors import ClusterError
 
@@ -42,6 +42,17 @@ def cluster() -> Iterator[Cluster]:
         return
     with session_cluster() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def agents() -> None:
+    """Debian's readers of scoreboards are installed: exporter, collectd, Prometheus, and httpd itself."""
+    try:
+        packages.ensure(packages.AGENTS, "running the real readers of scoreboards")
+    except ClusterError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture

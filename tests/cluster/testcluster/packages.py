@@ -12,7 +12,7 @@ from testcluster.errors import ClusterError
 from testcluster.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PROBES = {
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
@@ -34,25 +34,35 @@ PROBES = {
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing() -> list[str]:
-    return [package for package, probe in PROBES.items() if not Path(probe).exists()]
+AGENTS = {
+    "apache2": "/usr/lib/apache2/modules/mod_status.so",
+    "collectd-core": "/usr/lib/collectd/apache.so",
+    "libcurl3-gnutls": "/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4",
+    "prometheus": "/usr/bin/promtool",
+    "prometheus-apache-exporter": "/usr/bin/prometheus-apache-exporter",
+}
+"""What reads a scoreboard in the field, and httpd to compare with; collectd only recommends its libcurl."""
 
 
-def ensure() -> None:
+def missing(probes: Mapping[str, str] = PROBES) -> list[str]:
+    return [package for package, probe in probes.items() if not Path(probe).exists()]
+
+
+def ensure(probes: Mapping[str, str] = PROBES, who: str = "the test cluster") -> None:
     """Install what is missing. Needs root and apt; does nothing when all is there."""
-    packages = missing()
+    packages = missing(probes)
     if not packages:
         return
     by_hand = f"apt-get install --no-install-recommends {' '.join(packages)}"
     if os.geteuid() or not shutil.which("apt-get"):
-        raise ClusterError(f"the test cluster needs these Debian packages; as root: {by_hand}")
+        raise ClusterError(f"{who} needs these Debian packages; as root: {by_hand}")
     print(f"cluster: installing {' '.join(packages)}", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300"]
     with no_daemons():
         run([*apt, "update"], env=env)
         run([*apt, "install", "--yes", "--no-install-recommends", *packages], env=env)
-    if packages := missing():
+    if packages := missing(probes):
         raise ClusterError(f"installed, but their files are not where Debian puts them: {packages}")
 
 

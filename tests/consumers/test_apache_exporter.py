@@ -1,0 +1,73 @@
+"""prometheus-apache-exporter reads a worker's page, and our own `/metrics` says the same under its names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from consuming import answers, free_port, read, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("agents")
+
+LETTERS = {
+    "idle": "_",
+    "startup": "S",
+    "read": "R",
+    "reply": "W",
+    "keepalive": "K",
+    "dns": "D",
+    "closing": "C",
+    "logging": "L",
+    "graceful_stop": "G",
+    "idle_cleanup": "I",
+    "open_slot": ".",
+}
+MOVING = ("apache_uptime_seconds_total", "apache_load", "apache_cpu", "apache_up")
+
+
+def export(run: Callable[..., Any], uri: str) -> dict[str, float]:
+    """What the exporter makes of the page at the URI."""
+    port = free_port()
+    run("prometheus-apache-exporter", f"--scrape_uri={uri}", f"--telemetry.address=127.0.0.1:{port}")
+    found = samples(answers(f"http://127.0.0.1:{port}/metrics"))
+    return {name: value for name, value in found.items() if name.startswith("apache_")}
+
+
+def test_every_metric_is_there_and_is_the_scoreboards(
+    serve: Callable[..., Any], run: Callable[..., Any], mpm: str
+) -> None:
+    worker = serve(mpm, "--processes", "2", "--threads", "3")
+    found, auto = export(run, worker.auto_url), worker.auto()
+    assert found["apache_up"] == 1
+    assert found["apache_accesses_total"] == float(auto["Total Accesses"]) == 5
+    assert found["apache_sent_kilobytes_total"] == float(auto["Total kBytes"]) == 15_000 // 1024
+    assert found["apache_duration_ms_total"] == float(auto["Total Duration"]) >= 100
+    assert found['apache_workers{state="busy"}'] == float(auto["BusyWorkers"])
+    assert found['apache_workers{state="idle"}'] == float(auto["IdleWorkers"])
+    assert found['apache_generation{type="config"}'] == 1
+    assert found[f'apache_info{{mpm="{mpm}",version="{auto["ServerVersion"]}"}}'] == 1
+    assert found["apache_version"] == 0.01
+    for state, letter in LETTERS.items():
+        assert found[f'apache_scoreboard{{state="{state}"}}'] == auto["Scoreboard"].count(letter), state
+    if mpm == "event":
+        assert found['apache_processes{state="all"}'] == 2
+        assert found['apache_connections{state="total"}'] == float(auto["ConnsTotal"])
+
+
+def test_our_own_metrics_have_its_names_and_values(
+    serve: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    worker = serve("event", "--processes", "2", "--threads", "3")
+    found = export(run, worker.auto_url)
+    own = samples(read(f"http://127.0.0.1:{worker.admin}/metrics"))
+    for name, value in found.items():
+        if name.startswith("apache_exporter"):
+            continue
+        assert name in own
+        if name.startswith("apache_sent"):
+            assert int(own[name]) == value  # the page has whole ones
+        elif not name.startswith(MOVING):
+            assert own[name] == value, name
