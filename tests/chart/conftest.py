@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 CHART = Path(__file__).parents[2] / "charts" / "mpm-operator"
 
 EVERYTHING: dict[str, Any] = {
-    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "metrics": {
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboard": {"enabled": True},
+    },
+    "serverStatus": {"tokenSecret": "agents"},
     "networkPolicy": {"enabled": True},
     "imagePullSecrets": [{"name": "pull"}],
     "serviceAccount": {"annotations": {"a": "b"}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mpm_operator.kube import keys
+from mpm_operator.kube import access, keys
 from mpm_operator.kube.resources import CHILDREN, EVENTS, PODS, WATCHED, WEBSERVERS, Kind
 
 if TYPE_CHECKING:
@@ -61,8 +61,19 @@ def test_named_namespaces_get_a_role_each_and_the_cluster_none(render: Callable[
     assert set(roles(objects, "ClusterRole")) == {
         ("", "mpm-mpm-operator-view"),
         ("", "mpm-mpm-operator-edit"),
+        ("", "mpm-mpm-operator-reviews"),
     }
-    assert roles(objects, "ClusterRoleBinding") == {}
+    assert set(roles(objects, "ClusterRoleBinding")) == {("", "mpm-mpm-operator-reviews")}
+
+
+def test_it_may_ask_who_readers_are_unless_that_is_switched_off(render: Callable[..., Objects]) -> None:
+    role = roles(render(), "ClusterRole")["", "mpm-mpm-operator-reviews"]
+    assert rights(role) == {
+        (access.TOKEN_REVIEWS.group, "tokenreviews", "create"),
+        (access.ACCESS_REVIEWS.group, "subjectaccessreviews", "create"),
+    }
+    without = render({"serverStatus": {"reviewTokens": False}})
+    assert ("", "mpm-mpm-operator-reviews") not in roles(without, "ClusterRole")
 
 
 def test_its_own_lease_and_master_key_are_the_only_ones_it_may_read(render: Callable[..., Objects]) -> None:
