@@ -59,7 +59,7 @@ def test_a_ceiling_that_was_lowered_holds_at_once() -> None:
 def test_a_saturated_pod_takes_threads_up_to_its_ceiling(start) -> None:
     worker = start("--mpm", "event", "--processes", "1", "--threads", "2", "--thread-limit", "16")
     worker.call("PUT", "/control", {"threadsCeiling": 6})
-    threads = [threading.Thread(target=worker.get, args=("/sleep/2.0",)) for _ in range(9)]
+    threads = [threading.Thread(target=worker.get, args=("/sleep/1.4",)) for _ in range(9)]
     for thread in threads:
         thread.start()
     board = worker.await_board(lambda board: board["workers"]["busy"] == 6)

@@ -22,7 +22,7 @@ def cut_off(worker) -> None:
 
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_no_request_is_lost_while_clients_hammer(start, hammer, mpm: str, keep_alive: bool) -> None:
-    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.3", "--keep-alive-timeout", "1")
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.3", "--keep-alive-timeout", "0.5")
     clients = hammer(worker.port, 8, "/sleep/0.01", keep_alive=keep_alive)
     time.sleep(0.5)
     clients.refused_ends = True

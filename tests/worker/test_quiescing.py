@@ -33,8 +33,8 @@ def test_a_quiescing_pod_leaves_readiness_and_serves_what_arrives(shared, mpm: s
     assert worker.get()[1].get("Connection") != "close"
 
 
-def test_an_idle_connection_is_not_closed_but_told_at_its_next_response(start, mpm: str) -> None:
-    worker = begin(start, mpm)
+def test_an_idle_connection_is_not_closed_but_told_at_its_next_response(shared, mpm: str) -> None:
+    worker = begin(shared, mpm)
     with worker.connect() as sock:
         sock.sendall(GET)
         assert b"connection: close" not in sock.recv(4096).lower()
@@ -45,10 +45,11 @@ def test_an_idle_connection_is_not_closed_but_told_at_its_next_response(start, m
         sock.sendall(GET)
         assert b"connection: close" in sock.recv(4096).lower()
         assert sock.recv(1) == b""
+    worker.call("POST", "/control/resume")
 
 
-def test_drained_is_told_when_the_last_connection_has_gone(start, mpm: str) -> None:
-    worker = begin(start, mpm)
+def test_drained_is_told_when_the_last_connection_has_gone(shared, mpm: str) -> None:
+    worker = begin(shared, mpm)
     watch = worker.watch()
     sock = worker.connect()
     sock.sendall(GET)
@@ -62,10 +63,11 @@ def test_drained_is_told_when_the_last_connection_has_gone(start, mpm: str) -> N
     assert line["connections"]["open"] == line["workers"]["busy"] == line["backlog"]["depth"] == 0
     assert worker.scoreboard()["state"] == "Drained"
     assert worker.get()[0] == 200
+    worker.call("POST", "/control/resume")
 
 
-def test_it_lapses_unless_renewed(start) -> None:
-    worker = begin(start, "event")
+def test_it_lapses_unless_renewed(shared) -> None:
+    worker = begin(shared, "event")
     worker.call("POST", "/control/quiesce", {"ttlSeconds": 0.6})
     time.sleep(0.4)
     worker.call("POST", "/control/quiesce", {"ttlSeconds": 0.6})

@@ -24,9 +24,9 @@ def names(text: str) -> list[str]:
 
 
 @pytest.fixture
-def worker(start, mpm: str):
-    worker = start("--mpm", mpm, "--processes", "2", "--threads", "3")
-    for _ in range(5):
+def worker(shared, mpm: str):
+    worker = shared("--mpm", mpm, "--processes", "2", "--threads", "3")
+    for _ in range(5 - worker.scoreboard()["totals"]["accesses"]):
         worker.get("/size/3000")
     worker.await_board(lambda board: board["uptimeMs"] > 1000 and board["totals"]["accesses"] == 5)
     return worker
