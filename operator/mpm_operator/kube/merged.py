@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mpm_operator.core.snapshot import PodState
 from mpm_operator.scoreboard import Board, Frame, PodLine, Tally, board
 
+from . import metrics
 from .resources import PODS, WEBSERVERS, Key, name_of, uid_of
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ class Merged:
         self._clock = clock
         self._began = clock()
         self._tallies: dict[Key, Tally] = {}
+        self._served: set[str] = set()
+        """UIDs of pods that have said so."""
 
     def restart(self) -> None:
         """Count from now on."""
@@ -49,13 +54,27 @@ class Merged:
 
     def hear(self, key: Key, uid: str, line: Line) -> None:
         """Count what a line of a pod brings."""
-        self._tally(key).take(uid, line)
+        tally = self._tally(key)
+        tally.take(uid, line)
+        if uid not in self._served and line.report.state is PodState.SERVING:
+            self._served.add(uid)
+            self._began_to_serve(key, uid, tally.began)
+
+    def _began_to_serve(self, key: Key, uid: str, began: float) -> None:
+        """Measure how long the pod took, unless it was there before we were."""
+        for pod in self._caches[PODS].of(key):
+            if uid_of(pod) == uid:
+                made = datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
+                took = time.time() - made
+                if took < self._clock() - began:
+                    metrics.POD_START_SECONDS.observe(max(0.0, took))
 
     def __iter__(self) -> Iterator[Key]:
         """Yield all WebServers, and forget the counters of those that are gone."""
         found = [Key(server["metadata"]["namespace"], name_of(server)) for server in self._caches[WEBSERVERS]]
         for gone in self._tallies.keys() - set(found):
             del self._tallies[gone]
+        self._served &= {uid_of(pod) for pod in self._caches[PODS]}
         yield from found
 
     def board(self, key: Key) -> Board | None:
