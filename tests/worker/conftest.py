@@ -168,7 +168,7 @@ class Watch:
         assert len(text) <= 1024
         return json.loads(text)
 
-    def await_edge(self, edge: str, lines: int = 60) -> dict[str, Any]:
+    def await_edge(self, edge: str, lines: int = 20) -> dict[str, Any]:
         for _ in range(lines):
             line = self.line()
             if line["edge"] == edge:

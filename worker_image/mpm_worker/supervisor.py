@@ -40,6 +40,7 @@ _BUSY_TICK = 0.05
 """Seconds between two looks while no slot is idle, or while the end is near."""
 _EDGE_GAP = 0.01
 """Least time between two looks that children asked for."""
+_FLAPPING = ("", "Saturated", "Queued")
 _SAME_EDGE_GAP = 0.25
 """A pod on the verge of saturation flaps; its watchers hear of one kind of edge no more often."""
 
@@ -202,7 +203,7 @@ class Supervisor:
 
     def edge(self, name: str, now: float) -> None:
         """Tell the watchers at once."""
-        if now - self._edges.get(name, 0.0) >= _SAME_EDGE_GAP:
+        if name not in _FLAPPING or now - self._edges.get(name, 0.0) >= _SAME_EDGE_GAP:
             self._edges[name] = now
             self.emit(name)
 
