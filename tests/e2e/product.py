@@ -136,6 +136,8 @@ class Watched:
         self.process.terminate()
         self.process.wait()
         self.thread.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def read(self) -> None:
         assert self.process.stdout is not None

@@ -39,7 +39,7 @@ def test_forty_blocked_clients_get_their_slots_and_none_of_their_requests_is_cut
     ip = cluster.get("service", "blocking", f"--namespace={namespace}")["spec"]["clusterIP"]
     with Watched(cluster, namespace) as deployment:
         began = time.time()
-        process = load(cluster, f"http://{ip}/", seconds=45, keep_alive=keep_alive)
+        process = load(cluster, f"http://{ip}/", seconds=30, keep_alive=keep_alive)
         output, _ = process.communicate(timeout=120)
         *lines, summary = [json.loads(line) for line in output.splitlines()]
         peak = max(replicas for _, replicas in deployment.seen)
