@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mpm_worker.http.chunks import ChunkedBody
 from mpm_worker.http.errors import Limits, ProtocolError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mpm_worker.http.target import RequestLine
 
 _DEFAULT_LIMITS: Final = Limits()
+_AGAIN_MOST: Final = 2048
 # Ignored before a request line (RFC 9112, 2.2).
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+").sub
 
@@ -23,14 +24,28 @@ class Request:
     """A request whose head is complete. Its body, if any, is read through the connection.
 
     `path` is percent-decoded latin-1 text (PEP 3333); `target_text` and `query` are as they were sent. `cgi`
-    holds the fields under CGI's names and is shared: copy it, never change it.
+    holds the fields under CGI's names and is shared: copy it, never change it. When a head comes `again` as it
+    was, the connection gives the same object; `memo` is for what the caller makes of it each time.
     """
 
-    __slots__ = ("cgi", "expect_continue", "keep_alive", "method", "path", "query", "target_text", "version")
+    __slots__ = (
+        "again",
+        "cgi",
+        "expect_continue",
+        "keep_alive",
+        "memo",
+        "method",
+        "path",
+        "query",
+        "target_text",
+        "version",
+    )
 
     def __init__(self, line: RequestLine, fields: Fields) -> None:
         self.method, self.target_text, self.path, self.query, minor, authority = line
         self.cgi = fields.cgi if authority is None else {**fields.cgi, "HTTP_HOST": authority}
+        self.again = False
+        self.memo: dict[str, Any] | None = None
         if minor != "0":
             # A higher minor version is served as the highest one known (RFC 9110, 2.5).
             self.version = (1, 1)
@@ -64,6 +79,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_again",
         "_chunks",
         "_data",
         "_error",
@@ -86,6 +102,8 @@ class Connection:
         self._searched = 0
         self._lines: HeadLines | None = None
         self._last: tuple[bytes, Fields] | None = None
+        # The last head and what it became, when it had no body: clients that poll send nothing else.
+        self._again: tuple[bytes, Request] | None = None
         self._left = 0
         self._chunks: ChunkedBody | None = None
         self._error: ProtocolError | None = None
@@ -128,6 +146,11 @@ class Connection:
 
         What is left of the previous request's body is skipped first. Raises ProtocolError.
         """
+        again = self._again
+        if again is not None and again[0] == self._data and self._chunks is None and not self._left:
+            self._data, self._searched, self._lines = b"", 0, None
+            again[1].again = True
+            return again[1]
         if self._error is not None:
             raise self._error
         try:
@@ -172,8 +195,10 @@ class Connection:
             raise ProtocolError(400, "the header section breaks the grammar (RFC 9112, 5)") from error
         if not fields.plain or line[4] == "0":
             self._begin_body(line, fields)
-        self._data = data[end + 4 :]
-        return Request(line, fields)
+        self._data = rest = data[end + 4 :]
+        request = Request(line, fields)
+        self._again = (data, request) if fields.plain and not rest and len(data) <= _AGAIN_MOST else None
+        return request
 
     def _read_fields(self, section: bytes, most: int) -> Fields:
         """Most clients send the same section with each request of a connection: it is read once."""

@@ -12,7 +12,7 @@ from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.response import CONTINUE, error_response, read_start
 from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
 from mpm_worker.wsgi.files import FileWrapper
-from mpm_worker.wsgi.sending import is_tls, send_file, send_more, send_rest
+from mpm_worker.wsgi.sending import is_tls, send_file, send_more, send_rest, send_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -246,7 +246,7 @@ class Exchange:
         try:
             if more:
                 send_more(self._sock, data)
-            elif (count := self._sock.send(data)) < len(data):
+            elif (count := send_some(self._sock, data)) < len(data):
                 send_rest(self._sock, data, count)
         except OSError as error:
             raise self._lost(error) from error

@@ -34,23 +34,18 @@ def serve(
     the head of the response. What the application raises is logged and never comes out of here.
     """
     exchange = Exchange(sock, connection, request, server.errors, settings.timeout, must_close)
-    environ = server.environ.copy()
-    environ.update(request.cgi)
-    environ["REQUEST_METHOD"] = request.method
-    environ["PATH_INFO"] = request.path
-    environ["QUERY_STRING"] = request.query
-    environ["REQUEST_URI"] = request.target_text
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version[1] else "HTTP/1.0"
+    if request.memo is not None:
+        environ = request.memo.copy()
+    else:
+        environ = _make_environ(server, connection, request)
+        if request.again:
+            request.memo = environ.copy()
     body: BodyStream | None = None
     if connection.body_done:
         environ["wsgi.input"] = io.BytesIO()
     else:
         body = BodyStream(sock, connection, settings.timeout, exchange.expect_body())
         environ["wsgi.input"] = io.BufferedReader(body, _READ_BUFFER)
-    if connection.peer is not None:
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer
-    if connection.host:
-        environ["REMOTE_HOST"] = connection.host
     result: Iterable[bytes] = ()
     try:
         result = app(environ, exchange.start_response)
@@ -63,6 +58,22 @@ def serve(
     if body is not None:
         body.end()
     return exchange.end()
+
+
+def _make_environ(server: Server, connection: Connection, request: Request) -> dict[str, Any]:
+    """All but wsgi.input."""
+    environ = server.environ.copy()
+    environ.update(request.cgi)
+    environ["REQUEST_METHOD"] = request.method
+    environ["PATH_INFO"] = request.path
+    environ["QUERY_STRING"] = request.query
+    environ["REQUEST_URI"] = request.target_text
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version[1] else "HTTP/1.0"
+    if connection.peer is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer
+    if connection.host:
+        environ["REMOTE_HOST"] = connection.host
+    return environ
 
 
 def _close(result: Any, exchange: Exchange) -> None:

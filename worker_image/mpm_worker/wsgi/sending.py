@@ -15,6 +15,16 @@ def is_tls(sock: socket.socket) -> bool:
     return hasattr(sock, "pending")
 
 
+def send_some(sock: socket.socket, data: bytes) -> int:
+    """As `sock.send`, which with a timeout begins with a poll(2): here only when there was no room."""
+    if is_tls(sock):
+        return sock.send(data)
+    try:
+        return os.write(sock.fileno(), data)
+    except BlockingIOError:
+        return sock.send(data)
+
+
 def send_rest(sock: socket.socket, data: bytes, count: int) -> None:
     """`data` from byte `count` on.
 
