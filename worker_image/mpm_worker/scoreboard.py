@@ -161,23 +161,41 @@ class Record:
 
 
 class Slot:
-    """One thread's own line of the scoreboard. Only that thread writes it."""
+    """One thread's own line of the scoreboard. Only that thread writes it.
 
-    __slots__ = ("_asked", "_board", "_index", "_width", "mark")
+    It remembers what it has counted, so that counting only writes, and it reads the clock as rarely as it
+    can: all of it costs a request about a microsecond, a sixth of that being two readings of the clock.
+    """
+
+    __slots__ = (
+        *("_accesses", "_asked", "_busy", "_index", "_sent", "_took", "_width", "mark"),
+        *("_board", "_fresh", "_letters", "_slots"),
+    )
 
     def __init__(self, board: Scoreboard, index: int) -> None:
         self._board, self._index = board, index
+        self._letters, self._slots = board.letters, board.slots
         self._width = LINE if board.extended else TEXT
+        self._accesses, self._sent = board.accesses[index], board.sent[index]
+        self._busy, self._took = board.busy_us[index], board.took_us[index]
         self.mark = time.monotonic()
         self._asked = 0.0
+        self._fresh = False
+        """Nothing has been held since `mark`."""
 
     def state(self, letter: int) -> None:
-        self._board.letters[self._index] = letter
+        self._fresh = False
+        self._letters[self._index] = letter
 
-    def begin(self, letter: int) -> None:
-        """The slot is held from now on: by a connection (prefork, worker) or by a request (event)."""
+    def begin(self, letter: int, *, complete: bool = False) -> None:
+        """The slot is held from now on: by a connection (prefork, worker) or by a request (event).
+
+        :param complete: the head of the request is there, and its duration counts from now
+        """
         self.mark = self._board.since[self._index] = time.monotonic()
-        self._board.letters[self._index] = letter
+        self._asked = self.mark if complete else 0.0
+        self._fresh = False
+        self._letters[self._index] = letter
 
     def request(self, text: bytes, client: str = "") -> None:
         """What is shown of the current request: method and path, or the line and the client when extended."""
@@ -185,8 +203,8 @@ class Slot:
         board.requests[index * width : index * width + width] = text[:width].ljust(width, b"\0")
         if board.extended:
             board.clients[index * TEXT : index * TEXT + TEXT] = client.encode()[:TEXT].ljust(TEXT, b"\0")
-        board.letters[index] = WRITE
-        self._asked = time.monotonic()
+        self._letters[index] = WRITE
+        self._asked = self._asked or time.monotonic()
 
     def done(self, sent: int) -> None:
         """One request is complete. The time since `begin`, or since the last `done`, counts as busy.
@@ -197,18 +215,22 @@ class Slot:
         now = time.monotonic()
         took = now - (self._asked or self.mark)
         self._asked = 0.0
-        board.durations[bisect_left(BOUNDS, took) * board.slots + index] += 1
-        board.took_us[index] += int(took * 1e6)
+        board.durations[bisect_left(BOUNDS, took) * self._slots + index] += 1
         board.last_ms[index] = took * 1e3
-        board.busy_us[index] += int((now - self.mark) * 1e6)
-        board.accesses[index] += 1
-        board.sent[index] += sent
+        self._took = board.took_us[index] = self._took + int(took * 1e6)
+        self._busy = board.busy_us[index] = self._busy + int((now - self.mark) * 1e6)
+        self._accesses = board.accesses[index] = self._accesses + 1
+        self._sent = board.sent[index] = self._sent + sent
         self.mark = now
+        self._fresh = True
 
     def release(self, letter: int = READY) -> None:
         """The slot is free (or dead); what it was held for beyond the last request counts too."""
         board, index = self._board, self._index
-        board.letters[index] = letter
-        now = time.monotonic()
-        board.busy_us[index] += int((now - self.mark) * 1e6)
-        self.mark = board.since[index] = now
+        self._letters[index] = letter
+        if not self._fresh:
+            now = time.monotonic()
+            self._busy = board.busy_us[index] = self._busy + int((now - self.mark) * 1e6)
+            self.mark = now
+            self._fresh = True
+        board.since[index] = self.mark

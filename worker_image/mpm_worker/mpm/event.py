@@ -190,7 +190,7 @@ class Event:
         """For a slot that has become free while the keeper leads."""
         item = self._pop() if self._keeper_leads else None
         if item is not None:
-            slot.begin(READ)
+            slot.begin(READ, complete=True)
         return item
 
     def _pop(self) -> Item | None:
@@ -208,7 +208,7 @@ class Event:
             self._take_back()
             connections.report(0)
             while item := self._pop():
-                slot.begin(READ)  # before anyone else can lead and take this slot for idle
+                slot.begin(READ, complete=True)  # before anyone else can lead and take this slot for idle
                 if self._may_block(item):
                     self._pass_baton()
                     return item
