@@ -83,6 +83,13 @@ def test_a_deleted_webserver_leaves_nothing(shop: Stage) -> None:
 
 
 def test_no_operator_is_needed_to_delete_a_namespace(shop: Stage) -> None:
+    # Kubernetes' namespace controller looks again after half the pods' grace period, gone or not.
+    shop.patch({"spec": {"mpm": {"gracefulShutdownTimeoutSeconds": 15}, "extendedStatus": True}})
+    shop.until(
+        lambda: [pod["spec"]["terminationGracePeriodSeconds"] for pod in shop.pods()] == [30],
+        60,
+        "a pod with a short grace period",
+    )
     shop.operators[0].end(signal.SIGKILL)
     shop.cluster.kubectl("delete", "namespace", shop.namespace, "--wait=true", "--timeout=30s")
 

@@ -120,7 +120,7 @@ def test_each_operator_tells_its_numbers_and_its_health(shop: Stage) -> None:
         "mpm_operator_scoreboard_streams 1.0",
         'mpm_operator_decisions_total{reason="Created"} 1.0',
         'mpm_operator_api_writes_total{resource="deployments",verb="apply"}',
-        'mpm_operator_reconciles_total{result="done"}',
+        'mpm_operator_reconciles_total{result="ok"}',
         'mpm_operator_watch_age_seconds{resource="pods"}',
         "mpm_operator_queue_depth",
     ):

@@ -230,7 +230,7 @@ class Operator:
                     self._queue.forget(key)
                 else:
                     self._queue.add(key, due=due)
-                metrics.RECONCILES.labels("done").inc()
+                metrics.RECONCILES.labels("ok").inc()
             except Fenced:
                 # The next holder looks at every WebServer; so do we when we are that.
                 failed = False
