@@ -1,8 +1,9 @@
 """The admin port: a small HTTP server inside the supervisor's loop.
 
 No client can hold the loop up: sockets never block, a request must be complete within seconds and small, a
-reader that does not read is dropped, and when too many are connected the longest waiting makes room. What is
-answered is the business of `handle`.
+reader that does not read is dropped, and when too many are connected the longest waiting makes room. Pages
+for people and agents may take a twentieth of the time; beyond that they wait in line, probes and control do not.
+What is answered is the business of `handle`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mpm_worker.budget import Budget
 from mpm_worker.http import Connection, Limits, ProtocolError
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ _PATIENCE = 10.0
 _IDLE = 75.0
 """Seconds a connection without a request is kept; longer than people let pass between two scrapes."""
 _MOST_CLIENTS = 256
+_PAGES = ("/server-status", "/scoreboard", "/metrics")
+_PAGES_SHARE, _PAGES_BURST = 0.05, 0.1
 _MOST_UNREAD = 1 << 20
 """Bytes of one stream that may wait for its reader."""
 
@@ -54,6 +59,8 @@ class _Client:
     chunked: bool = True
     answered: bool = False
     last: bool = False
+    parked: bool = False
+    """Its request is in the line of pages."""
 
 
 _REASONS = {
@@ -83,6 +90,8 @@ class Admin:
         self._listener = listeners.seat(0)
         self._selector, self._handle, self._server = selector, handle, server
         self._clients: dict[_Client, None] = {}
+        self._parked: deque[tuple[_Client, Request, bytes]] = deque()
+        self._budget = Budget(_PAGES_SHARE, _PAGES_BURST, time.monotonic())
         listeners.listen(0)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
@@ -105,6 +114,19 @@ class Admin:
                 self._drop(client)
             else:
                 self._send(client, chunk if client.chunked else line)
+
+    def wait(self) -> float:
+        """Seconds until `serve_parked` has something to do."""
+        return self._budget.wait(time.monotonic()) if self._parked else float("inf")
+
+    def serve_parked(self) -> None:
+        """Answer pages that had to wait, as far as their share of the time goes."""
+        while self._parked and not self._budget.wait(time.monotonic()):
+            client, request, body = self._parked.popleft()
+            if client in self._clients:
+                client.parked = False
+                self._page(client, request, body)
+                self._advance(client)
 
     def sweep(self) -> None:
         """Drop who keeps us waiting."""
@@ -179,7 +201,7 @@ class Admin:
         """Answer every request that is complete."""
         connection = client.connection
         try:
-            while not client.streaming and not client.last:
+            while not client.streaming and not client.last and not client.parked:
                 if client.request is None:
                     client.request = connection.next_request()
                     if client.request is None:
@@ -190,12 +212,24 @@ class Admin:
                     return
                 request, body = client.request, client.body
                 client.request, client.body = None, b""
-                client.moved = time.monotonic()
-                self._answer(client, request, self._handle(request, body))
+                now = client.moved = time.monotonic()
+                if request.path not in _PAGES or "watch" in request.query:
+                    self._answer(client, request, self._handle(request, body))
+                elif self._parked or self._budget.wait(now):
+                    client.parked = True
+                    self._parked.append((client, request, body))
+                else:
+                    self._page(client, request, body)
         except ProtocolError as error:
             client.last = True
             text = f"{error.status}: {error.rule}\n".encode()
             self._send(client, _head(error.status, self._server, "text/plain", len(text), close=True) + text)
+
+    def _page(self, client: _Client, request: Request, body: bytes) -> None:
+        began = time.monotonic()
+        self._answer(client, request, self._handle(request, body))
+        now = time.monotonic()
+        self._budget.spend(now - began, now)
 
     def _answer(self, client: _Client, request: Request, answer: Answer) -> None:
         client.answered = True

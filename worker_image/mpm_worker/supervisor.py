@@ -117,8 +117,10 @@ class Supervisor:
                 now = time.monotonic()
                 if now >= self._due:
                     self._look(now)
-                for key, mask in self.selector.select(max(0.0, self._due - time.monotonic())):
+                wait = min(self._due - time.monotonic(), self.admin.wait())
+                for key, mask in self.selector.select(max(0.0, wait)):
                     key.data(mask)
+                self.admin.serve_parked()
             self.emit("")  # the last requests count too
         except NoChild as error:
             say(str(error))

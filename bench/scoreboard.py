@@ -1,0 +1,199 @@
+"""What the scoreboard costs: CPU a request, the page at 4,000 slots, and requests beside a storm of scrapes.
+
+    .venv/bin/python bench/scoreboard.py [cpu|page|storm] [--rounds N]
+
+CPU: the same worker with and without its scoreboard's writes, by turns (ABBA), CPU time of its processes over
+requests served; the spread of with against with stands beside the difference. Needs wrk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APP = """
+BODY = b"hello\\n"
+HEADERS = [("Content-Type", "text/plain"), ("Content-Length", "6")]
+
+def app(environ, start_response):
+    start_response("200 OK", HEADERS)
+    return [BODY]
+"""
+
+WITHOUT = """
+from mpm_worker import scoreboard
+
+def _nothing(self, *arguments, **options):
+    return None
+
+for _name in ("state", "begin", "request", "done"):
+    setattr(scoreboard.Slot, _name, _nothing)
+
+def _ready(self, letter=scoreboard.READY):
+    self._letters[self._index] = letter
+
+scoreboard.Slot.release = _ready
+from plain import app
+"""
+"""A slot that is never anything but ready; imported with the application, so in the serving process only."""
+
+SLEEPER = """
+import time
+
+def app(environ, start_response):
+    time.sleep(0.02)
+    start_response("200 OK", [("Content-Length", "3")])
+    return [b"ok\\n"]
+"""
+
+
+@contextmanager
+def worker(app: str, *options: str) -> Iterator[tuple[int, int, int]]:
+    """A running worker: its PID, port and admin port."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("plain", APP), ("without", WITHOUT), ("sleeper", SLEEPER)):
+            Path(folder, f"{name}.py").write_text(text)
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "mpm_worker",
+            "--bind",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ]
+        process = subprocess.Popen(
+            [*command, "--chdir", folder, *options, app], stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        try:
+            ports = re.search(r"http://\S+:(\d+), admin on http://\S+:(\d+)", process.stderr.readline())
+            assert ports is not None
+            port, admin = int(ports[1]), int(ports[2])
+            while json.loads(get(admin, "/scoreboard"))["workers"]["idle"] == 0:
+                time.sleep(0.05)
+            yield process.pid, port, admin
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def get(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def cpu_seconds(admin: int) -> float:
+    """Of the servers alone, to a hundredth."""
+    pids = [process["pid"] for process in json.loads(get(admin, "/scoreboard"))["processes"]]
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(port: int, seconds: float, connections: int) -> tuple[int, float]:
+    """Requests served, and the 99th percentile in ms."""
+    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds:g}s", f"http://127.0.0.1:{port}/"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    served, p99 = re.search(r"(\d+) requests in", text), re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+    assert served, text
+    assert p99, text
+    return int(served[1]), float(p99[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[p99[2]]
+
+
+def microseconds(app: str, mpm: str, seconds: float) -> float:
+    """CPU a request."""
+    with worker(app, "--mpm", mpm, "--threads", "4") as (_, port, admin):
+        wrk(port, 0.5, 4)
+        before = cpu_seconds(admin)
+        served, _ = wrk(port, seconds, 4)
+        return (cpu_seconds(admin) - before) / served * 1e6
+
+
+def cpu(rounds: int) -> None:
+    for mpm in ("event", "worker"):
+        times: dict[str, list[float]] = {"plain:app": [], "without:app": []}
+        for number in range(rounds):
+            order = list(times) if number % 2 else list(times)[::-1]
+            for app in (*order, *order[::-1]):
+                times[app].append(microseconds(app, mpm, 3))
+        having, lacking = (statistics.median(found) for found in times.values())
+        a_a = abs(statistics.median(times["plain:app"][::2]) - statistics.median(times["plain:app"][1::2]))
+        print(
+            f"{mpm}: {having:.2f} us with, {lacking:.2f} us without: the scoreboard costs "
+            f"{having - lacking:+.2f} us a request (with against with: {a_a:.2f} us)"
+        )
+
+
+def page(rounds: int) -> None:
+    options = ("--mpm", "worker", "--processes", "4", "--threads", "1000", "--thread-limit", "1000")
+    with worker("plain:app", *options) as (_, _, admin):
+        while json.loads(get(admin, "/scoreboard"))["workers"]["idle"] < 4000:
+            time.sleep(0.2)
+        for path in ("/server-status?auto", "/server-status", "/metrics", "/scoreboard"):
+            times = []
+            for _ in range(10 * rounds):
+                began = time.perf_counter()
+                size = len(get(admin, path))
+                times.append((time.perf_counter() - began) * 1e3)
+            times.sort()
+            print(
+                f"{path} at 4,000 slots: median {statistics.median(times):.1f} ms, "
+                f"best {times[0]:.1f} ms, worst {times[-1]:.1f} ms, {size} bytes"
+            )
+
+
+def storm(rounds: int) -> None:
+    """Requests alone, and beside 50 clients that scrape as fast as they are answered."""
+    with worker("sleeper:app", "--mpm", "event", "--threads", "8") as (_, port, admin):
+        alone, beside, scrapes = [], [], []
+        for _ in range(rounds):
+            alone.append(wrk(port, 5, 6)[1])
+            with scraping(admin, 50, scrapes):
+                beside.append(wrk(port, 5, 6)[1])
+        before, after = statistics.median(alone), statistics.median(beside)
+        print(
+            f"p99 of requests: {before:.1f} ms alone, {after:.1f} ms beside 50 clients that scrape without a "
+            f"pause ({statistics.median(scrapes):.0f} pages/s): {(after / before - 1) * 100:+.0f} %"
+        )
+
+
+@contextmanager
+def scraping(admin: int, clients: int, rates: list[float]) -> Iterator[None]:
+    """Scrape for six seconds, around what is done meanwhile."""
+    url = f"http://127.0.0.1:{admin}/server-status?auto"
+    process = subprocess.Popen(["wrk", "-t1", f"-c{clients}", "-d6s", url], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    yield
+    text, _ = process.communicate()
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    assert rate is not None, text
+    rates.append(float(rate[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("what", nargs="?", choices=("cpu", "page", "storm"))
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    for name, measure in (("cpu", cpu), ("page", page), ("storm", storm)):
+        if chosen.what in (None, name):
+            measure(chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()
