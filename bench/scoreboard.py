@@ -118,7 +118,7 @@ def wrk(port: int, seconds: float, connections: int) -> tuple[int, float]:
 def microseconds(app: str, mpm: str, seconds: float) -> float:
     """CPU a request."""
     with worker(app, "--mpm", mpm, "--threads", "4") as (_, port, admin):
-        wrk(port, 0.5, 4)
+        wrk(port, 1, 4)
         before = cpu_seconds(admin)
         served, _ = wrk(port, seconds, 4)
         return (cpu_seconds(admin) - before) / served * 1e6

@@ -2,8 +2,8 @@
 
 No client can hold the loop up: sockets never block, a request must be complete within seconds and small, a
 reader that does not read is dropped, and when too many are connected the longest waiting makes room. Pages
-for people and agents may take a twentieth of the time; beyond that they wait in line, probes and control do not.
-What is answered is the business of `handle`.
+for people and agents may take a twentieth of the time; beyond that they wait in line, unlike probes and
+control. What is answered is the business of `handle`.
 """
 
 from __future__ import annotations
