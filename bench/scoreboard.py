@@ -1,6 +1,6 @@
-"""What the scoreboard costs: CPU a request, the page at 4,000 slots, and requests beside a storm of scrapes.
+"""What the scoreboard costs: CPU a request, pages at 4,000 slots and 1,000 pods, and a storm of scrapes.
 
-    .venv/bin/python bench/scoreboard.py [cpu|page|storm] [--rounds N]
+    .venv/bin/python bench/scoreboard.py [cpu|page|storm|whole] [--rounds N]
 
 CPU: the same worker with and without its scoreboard's writes, by turns (ABBA), CPU time of its processes over
 requests served; the spread of with against with stands beside the difference. Needs wrk.
@@ -185,12 +185,36 @@ def scraping(admin: int, clients: int, rates: list[float]) -> Iterator[None]:
     rates.append(float(rate[1]))
 
 
+def whole(rounds: int) -> None:
+    """The operator's side: a line taken in, and the merged page of 1,000 pods of 25 slots."""
+    from mpm_operator.scoreboard import Frame, PodLine, Tally, board, parse
+    from mpm_operator.scoreboard.render import auto, page
+
+    with worker("plain:app", "--mpm", "event", "--threads", "25") as (_, _, admin):
+        text = get(admin, "/scoreboard")
+    tally, count = Tally(0.0), 20_000 * rounds
+    began = time.process_time()
+    for number in range(count):
+        tally.take(str(number % 1000), parse(text, 1.0))
+    spent = (time.process_time() - began) / count * 1e6
+    print(f"a line of a pod: {spent:.1f} us of the operator's CPU, parsing included")
+    pods = [PodLine(f"shop-{number}", parse(text, 1.0)) for number in range(1000)]
+    frame = Frame("default/shop", "event", 1, 25, 50_000, 0.0, time.time(), 2.0, 100.0)
+    for name, render in (("?auto", auto), ("HTML", lambda made: page(made, table=True))):
+        times = []
+        for _ in range(10 * rounds):
+            began = time.perf_counter()
+            size = len(render(board(frame, pods, tally.total)))
+            times.append((time.perf_counter() - began) * 1e3)
+        print(f"{name} of 1,000 pods: median {statistics.median(times):.1f} ms, {size} bytes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", nargs="?", choices=("cpu", "page", "storm"))
+    parser.add_argument("what", nargs="?", choices=("cpu", "page", "storm", "whole"))
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    for name, measure in (("cpu", cpu), ("page", page), ("storm", storm)):
+    for name, measure in (("cpu", cpu), ("page", page), ("storm", storm), ("whole", whole)):
         if chosen.what in (None, name):
             measure(chosen.rounds)
 
