@@ -16,6 +16,16 @@ def told(sock: socket.socket) -> bool:
     return b"connection: close" in sock.recv(4096).lower()
 
 
+def stays_open(sock: socket.socket, seconds: float) -> bool:
+    sock.settimeout(seconds)
+    try:
+        return sock.recv(1) != b""
+    except TimeoutError:
+        return True
+    finally:
+        sock.settimeout(10)
+
+
 def test_rebalance_lets_go_of_the_share(start) -> None:
     worker = start("--mpm", "event", "--threads", "4", "--async-request-worker-factor", "10")
     socks = [worker.connect() for _ in range(20)]
@@ -29,22 +39,20 @@ def test_rebalance_lets_go_of_the_share(start) -> None:
         sock.close()
 
 
-def test_rebalance_closes_idle_connections_at_once(start, mpm: str) -> None:
-    worker = start(
-        "--mpm",
-        mpm,
-        "--processes",
-        "1" if mpm != "prefork" else "4",
-        "--threads",
-        "4",
-        "--keep-alive-timeout",
-        "60",
-    )
+def test_an_idle_connection_hears_of_a_rebalance_in_its_next_response_and_is_never_cut(
+    start, mpm: str
+) -> None:
+    processes = "4" if mpm == "prefork" else "1"
+    options = ("--processes", processes, "--threads", "4", "--keep-alive-timeout", "60")
+    worker = start("--mpm", mpm, *options)
     socks = [worker.connect() for _ in range(4)]
     for sock in socks:
         assert not told(sock)
     worker.call("POST", "/control/rebalance", {"share": 1})
     for sock in socks:
+        assert stays_open(sock, 1.5)
+    for sock in socks:
+        assert told(sock)
         assert sock.recv(1) == b""
         sock.close()
 
@@ -69,9 +77,13 @@ def test_a_queue_makes_responses_say_close(start, mpm: str) -> None:
     assert worker.get()[1].get("Connection") != "close"
 
 
-def test_a_queue_gets_the_slot_of_an_idle_connection(start) -> None:
-    worker = start("--mpm", "worker", "--threads", "1", "--keep-alive-timeout", "60")
+def test_a_queue_gets_the_slot_of_an_idle_connection_when_its_time_is_over(start) -> None:
+    worker = start("--mpm", "worker", "--threads", "1", "--keep-alive-timeout", "2")
     with worker.connect() as idle:
         assert not told(idle)
-        assert worker.get()[0] == 200
-        assert idle.recv(1) == b""
+        waiting = threading.Thread(target=worker.get)
+        waiting.start()
+        worker.await_board(lambda board: board["workers"]["queue"] == 1)
+        assert told(idle), "the request of a client that thinks for less than the timeout was cut"
+        waiting.join(10)
+        assert not waiting.is_alive()

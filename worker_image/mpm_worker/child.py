@@ -39,9 +39,6 @@ EXIT_APP = 4
 """The application cannot be imported; trying again at once helps nobody."""
 
 READY, ALARM = b"r", b"a"
-GRACE = 1.0
-"""Seconds a connection must have been idle before it is closed early. A client without think time sends its
-next request within that: closing at once would cut it in flight."""
 
 
 class Child:
@@ -197,16 +194,6 @@ class Child:
             place = (client.number * 2654435769 + release * 2246822519) % (1 << 32)
             client.leaving |= place * 1000 < self._cells[Live.RELEASE_SHARE] << 32
         return client.leaving
-
-    def let_go(self, client: Client, now: float) -> bool:
-        """Whether an idle connection is closed before its time."""
-        if now - client.since < GRACE:
-            return False
-        return self._cells[Live.PRESSURE] != 0 or self.chosen(client)
-
-    def letting_go(self) -> bool:
-        """Whether there can be idle connections to close before their time at all."""
-        return self._cells[Live.PRESSURE] != 0 or self._cells[Live.RELEASE] != 0
 
     def patience(self, client: Client) -> float:
         """How long to wait for the first byte of a request."""

@@ -118,7 +118,9 @@ def _second_reading(line: str) -> tuple[str, str] | None:
     """
     taken = _Line()
     try:
-        HttpRequestParser(taken).feed_data(b"GET / HTTP/1.1\r\n%s\r\n\r\n" % line.rstrip(" \t").encode("latin-1"))
+        HttpRequestParser(taken).feed_data(
+            b"GET / HTTP/1.1\r\n%s\r\n\r\n" % line.rstrip(" \t").encode("latin-1")
+        )
     except HttpParserError:
         return None
     return taken.read

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mpm_worker.child import GRACE
 from mpm_worker.http import ProtocolError
 from mpm_worker.scoreboard import Live, Server
 
@@ -247,15 +246,14 @@ class Connections:
         now = time.monotonic()
         child = self._child
         patience = child.live.keep_alive_timeout
-        youngest = min(GRACE, patience) if child.letting_go() else patience
         for client in list(self._idle):
-            if now - client.since < youngest:
+            # Never before its time, as httpd does when slots run out: a request under way would be lost.
+            if now - client.since < patience:
                 break
-            if now - client.since >= patience or child.let_go(client, now):
-                client.again = True
-                self._read(client)  # a request that arrived this moment is still served
-                if client in self._idle:
-                    self._close(client)
+            client.again = True
+            self._read(client)  # a request that arrived this moment is still served
+            if client in self._idle:
+                self._close(client)
         for client in list(self._reading):
             if client.connection.idle():
                 if now - client.since >= child.patience(client):

@@ -166,7 +166,7 @@ def _await_request(child: Child, client: Client, slot: Slot) -> Request | None:
             now = time.monotonic()
             if connection.idle():
                 left = client.since + child.patience(client) - now
-                if left <= 0 or (client.served and child.let_go(client, now)):
+                if left <= 0:
                     return None
             else:
                 started = started or now
