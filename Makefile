@@ -34,7 +34,8 @@ check: $(VENV)/.dev-installed  ## Lint, types, import rules (under a minute)
 	$(BIN)/lint-imports
 
 test: venv check cluster-tools  ## Every test, the real-cluster ones included where this is Linux with root
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not cluster' --numprocesses=4 --dist=loadfile
+	$(BIN)/pytest -m cluster --numprocesses=2 --dist=loadfile
 
 cluster-tools: venv
 	$(BIN)/python tests/cluster/cluster.py tools
