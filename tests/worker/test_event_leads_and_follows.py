@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from mpm_worker.mpm.paths import Paths
+from mpm_worker.mpm.paths import Path, Paths
 
 if TYPE_CHECKING:
     import socket
@@ -98,27 +98,69 @@ def test_an_application_that_forks_disturbs_nothing(start) -> None:
     assert worker.exit_code() == 0
 
 
-def test_what_a_path_is_known_for() -> None:
+def answered(path: Path, times: int, *, wait: float, work: float, robbed: float = 0) -> None:
+    for _ in range(times):
+        path.judge(wait + work + robbed, work, robbed)
+
+
+def test_a_path_waits_when_its_requests_do_and_not_when_they_compute() -> None:
+    path = Path()
+    assert not path.waits
+    answered(path, 20, wait=0, work=5e-3)
+    answered(path, 20, wait=0, work=5e-3, robbed=20e-3)
+    assert not path.waits
+    answered(path, 1, wait=2e-3, work=1e-4)
+    assert not path.waits
+    answered(path, 1, wait=2e-3, work=1e-4)
+    assert path.waits
+
+
+def test_a_path_marked_in_a_storm_is_tried_again_and_forgiven() -> None:
+    path = Path()
+    path.mark(5e-3)
+    tries = 0
+    for _ in range(200):
+        if path.due():
+            tries += 1
+            answered(path, 1, wait=0, work=1e-4)
+            break
+        path.handed_over(1e-3, 1e-4)
+    assert tries == 1
+    assert not path.waits
+
+
+def test_a_path_that_goes_on_waiting_is_tried_ever_more_rarely() -> None:
+    path = Path()
+    path.mark(5e-3)
+    tries = 0
+    for _ in range(10_000):
+        if path.due():
+            tries += 1
+            answered(path, 1, wait=2e-3, work=1e-4)
+        path.handed_over(2e-3, 1e-4)
+    assert path.waits
+    assert 2 <= tries <= 4
+
+
+def test_a_path_that_waits_long_is_never_tried() -> None:
+    path = Path()
+    path.mark(5e-3)
+    for _ in range(10_000):
+        path.handed_over(50e-3, 1e-4)
+        assert not path.due()
+
+
+def test_ids_share_what_is_known_and_a_new_path_takes_after_the_one_above() -> None:
     paths = Paths()
-    key = paths.key("GET", "/orders/list/17")
-    assert key == ("GET", "orders", "list")
-    assert paths.blocks(key)
-    paths.learn(key, 50e-6)
-    assert not paths.blocks(key)
-    for _ in range(3):
-        paths.learn(key, 20e-3)
-    assert paths.blocks(key)
-    for _ in range(5):
-        paths.learn(key, 50e-6)
-    assert paths.blocks(key)
-    for _ in range(20):
-        paths.learn(key, 50e-6)
-    assert not paths.blocks(key)
+    assert paths.find("GET /orders/17") is paths.find("GET /orders/18")
+    assert paths.find("GET /orders/17") is not paths.find("POST /orders/17")
+    paths.find("GET /reports/").mark(5e-3)
+    assert paths.find("GET /reports/yearly").waits
+    assert not paths.find("GET /other").waits
 
 
 def test_a_flood_of_paths_takes_no_memory_for_ever() -> None:
     paths = Paths()
-    for number in range(5000):
-        paths.learn(paths.key("GET", f"/{number}"), 1e-5)
-    assert paths.blocks(paths.key("GET", "/0"))
-    assert not paths.blocks(paths.key("GET", "/4999"))
+    for number in range(10_000):
+        paths.find("GET /" + "x" * (number % 100) + "/" * (number // 100 + 1))
+    assert len(paths) <= 2050

@@ -40,6 +40,11 @@ EXIT_APP = 4
 
 READY, ALARM = b"r", b"a"
 
+# Asked at each response, and a member of an enum costs more to find than its cell to read.
+_PHASE, _PRESSURE, _KEEP_ALIVE = int(Live.PHASE), int(Live.PRESSURE), int(Live.KEEP_ALIVE)
+_MOST_REQUESTS, _RELEASE = int(Live.MAX_KEEP_ALIVE_REQUESTS), int(Live.RELEASE)
+_RETIRING = int(Server.RETIRING)
+
 
 class Child:
     """The process side of a server. One is made in each forked child."""
@@ -175,14 +180,15 @@ class Child:
     def must_close(self, client: Client) -> bool:
         """Whether the response that is being made says `Connection: close`."""
         cells = self._cells
-        most = cells[Live.MAX_KEEP_ALIVE_REQUESTS]
+        most = cells[_MOST_REQUESTS]
         return bool(
-            cells[Live.PHASE]
-            or cells[Live.PRESSURE]
-            or not cells[Live.KEEP_ALIVE]
+            cells[_PHASE]
+            or cells[_PRESSURE]
+            or not cells[_KEEP_ALIVE]
             or (most and client.served + 1 >= most)
-            or self.record[Server.RETIRING]
-            or self.chosen(client)
+            or self.record.cells[_RETIRING]
+            or client.leaving
+            or (cells[_RELEASE] != client.release and self.chosen(client))
         )
 
     def chosen(self, client: Client) -> bool:
@@ -258,8 +264,7 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
     """Run one request in a slot. What becomes of the connection is for its owner to do."""
     if child.options.hostname_lookups:
         child.look_up(client, slot)
-    text, peer = child.shown(client, request)
-    slot.request(text, peer)
+    slot.request(*child.shown(client, request))
     outcome = serve(
         client.sock,
         client.connection,
@@ -271,5 +276,6 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
     )
     client.served += 1
     slot.done(outcome.sent)
-    child.logged(client, request, outcome.status, outcome.sent, slot)
+    if child.log is not None:
+        child.logged(client, request, outcome.status, outcome.sent, slot)
     return outcome

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mpm_worker.http import Limits
 from mpm_worker.scoreboard import Live
 
+_TIMEOUT = int(Live.TIMEOUT)
+
 
 class LiveSettings:
     """The settings that control can change, read from shared memory at each use. Times are seconds."""
@@ -15,7 +17,7 @@ class LiveSettings:
 
     @property
     def timeout(self) -> float:
-        return self._cells[Live.TIMEOUT] / 1000
+        return self._cells[_TIMEOUT] / 1000
 
     @property
     def keep_alive_timeout(self) -> float:

@@ -24,8 +24,8 @@ class Request:
     """A request whose head is complete. Its body, if any, is read through the connection.
 
     `path` is percent-decoded latin-1 text (PEP 3333); `target_text` and `query` are as they were sent. `cgi`
-    holds the fields under CGI's names and is shared: copy it, never change it. When a head comes `again` as it
-    was, the connection gives the same object; `memo` is for what the caller makes of it each time.
+    holds the fields under CGI's names and is shared: copy it, never change it. When a head comes `again`
+    as it was, the same object is given; `memo` is for what the caller makes of it each time.
     """
 
     __slots__ = (

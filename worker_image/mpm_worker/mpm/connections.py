@@ -41,6 +41,8 @@ class Connections:
     """All connections of one process. Complete requests go to the end of `ready`, refused ones too."""
 
     def __init__(self, child: Child) -> None:
+        self.news = True
+        """Whether somebody rang or a connection ended; who leads resets it."""
         self.ready: deque[tuple[Client, Request | ProtocolError]] = deque()
         self._child, self._record = child, child.record
         self._epoll = select.epoll()
@@ -53,6 +55,11 @@ class Connections:
         self._reading: dict[Client, None] = {}
         self._closing: dict[Client, None] = {}
         self._gates: tuple[int, ...] = ()
+        self._told: tuple[int, ...] = ()
+        self._room = False
+        self._factor = 1.0
+        self._look = True
+        """Whether what the supervisor writes may have changed."""
         self._paused_until = 0.0
         self._tick_due = 0.0
 
@@ -70,8 +77,9 @@ class Connections:
         """
         self._gate(idle_slots, threads)
         left = max(0.0, self._tick_due - time.monotonic()) if wait else 0.0
+        clients = self._clients
         for number, mask in self._epoll.poll(left, _MOST_EVENTS):
-            client = self._clients.get(number)
+            client = clients.get(number)
             if client is not None:
                 client.again = True
                 if mask & _ENDED:
@@ -80,6 +88,7 @@ class Connections:
                     self._read(client)
             elif number == self._bell:
                 self._quiet()
+                self.news = self._look = True
             elif number in self._listeners:
                 self._accept(self._listeners[number], max(1, idle_slots))
         if time.monotonic() >= self._tick_due:
@@ -93,6 +102,10 @@ class Connections:
 
     def report(self, queued: int) -> None:
         """Write what only the loop knows to the scoreboard."""
+        now = (queued, len(self._clients), len(self._idle), len(self._reading), len(self._closing))
+        if now == self._told:
+            return
+        self._told = now
         record = self._record
         if queued and not record[Server.QUEUED]:
             self._child.alarm()
@@ -109,9 +122,12 @@ class Connections:
 
         In httpd they do, and a pod whose clients keep connections open stops accepting with every slot idle.
         """
-        child = self._child
         active = len(self._clients) - len(self._idle) - len(self._closing)
-        room = idle > 0 and active < threads + idle * child.live.async_factor
+        room = idle > 0 and active < threads + idle * self._factor
+        if room is self._room and not self._look and not self._paused_until:
+            return
+        child = self._child
+        self._room, self._look, self._factor = room, False, child.live.async_factor
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
         accepting = room and not self._paused_until and not child.ending()
@@ -158,10 +174,12 @@ class Connections:
         client.since = time.monotonic()
         if outcome.abort:
             self._drop(client)
-        elif outcome.keep_alive:
-            self._advance(client)
-        else:
+        elif not outcome.keep_alive:
             self._close(client)
+        elif not client.again and client.connection.idle():
+            self._idle[client] = None
+        else:
+            self._advance(client)
 
     def _read(self, client: Client) -> None:
         """Take what has arrived, then see what it makes."""
@@ -238,6 +256,7 @@ class Connections:
             state.pop(client, None)
         self._clients.pop(client.descriptor, None)
         client.sock.close()
+        self.news = True
 
     # -- clocks
 

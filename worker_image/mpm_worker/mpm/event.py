@@ -1,13 +1,17 @@
 """The event model: a loop holds the connections, slots hold requests.
 
-Idle, reading and closing connections cost no slot. The thread that runs the loop, the *leader*, is itself a
-slot: a request of a path known to be quick it answers at once, without waking anybody; before one that may
-block it passes the *baton* to a stand-by, which leads on. There is one baton and only who has it touches the
-connections. When every slot is busy the main thread, the *keeper*, leads: it reads and queues, and never runs
-the application. Otherwise it watches: from a leader stuck in a request it takes the baton away.
+Idle, reading and closing connections cost no slot. The thread that runs the loop, the *leader*, answers most
+requests by itself: nobody is woken, nobody fights for the interpreter. With a request of a path that is
+known to wait (`paths`) it wakes another thread: for the request while others are ready, else for the lead.
+Who waits in the leader without being known for it loses the lead: the main thread watches, and gives it to
+another.
 
-Rejected: a loop that hands every request to a pool (a wake-up and a fight for the GIL per request: 19 against
-12 µs measured for a small response), and all threads on one epoll (p99 of 30-66 ms).
+There is one lead and only who has it touches the connections; the others send a connection back through a
+deque and a bell. There is one thread more than slots, so that somebody leads while every slot is busy.
+
+Rejected: a loop that hands every request to a pool (a wake-up and a fight for the interpreter per request: 43
+against 16 µs of CPU for a small response); judging a path by how long it takes (who computes is no better off
+elsewhere); all threads on one epoll (p99 of 30-66 ms).
 """
 
 from __future__ import annotations
@@ -19,12 +23,12 @@ import time
 import traceback
 from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mpm_worker.child import serve_slot
 from mpm_worker.http import ProtocolError
 from mpm_worker.mpm.connections import Connections
-from mpm_worker.mpm.paths import Paths
+from mpm_worker.mpm.paths import ODD, Path, Paths
 from mpm_worker.scoreboard import DEAD, READ, STARTING
 from mpm_worker.wsgi import Outcome, reject
 
@@ -36,230 +40,263 @@ if TYPE_CHECKING:
 
     Item = tuple[Client, Request | ProtocolError]
 
-_WATCH = 0.005
-"""Seconds a leader may spend in one request before it loses the baton."""
-_CALM_WATCH = 0.05
-"""Seconds between two looks of the keeper while no leader answers requests itself."""
+_WATCH: Final = 0.005
+"""Seconds the leader may wait in one request before it loses the lead."""
+_LONG: Final = 0.05
+"""Seconds after which it loses the lead though it works: a share of the interpreter is left for others."""
+_CALM: Final = 20
+"""Looks without a request in between, after which the watch sleeps until there is one."""
 
 
-class _Token(Enum):
-    BATON = auto()
+class _Order(Enum):
+    LEAD = auto()
     LEAVE = auto()
 
 
 class Event:
-    """Slots, leader and keeper of one process."""
+    """Slots, leader and watch of one process."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
         self._connections = Connections(child)
+        self._ready = self._connections.ready
         self._paths = Paths()
-        self._tokens: queue.SimpleQueue[_Token] = queue.SimpleQueue()
-        """Where stand-bys wait."""
+        self._refusals = Path()
+        self._work: queue.SimpleQueue[tuple[Item, Slot, Path] | _Order] = queue.SimpleQueue()
+        """Where threads wait: for a request, for the lead, or for the end."""
         self._back: deque[tuple[Client, Outcome]] = deque()
-        """Connections on their way back from slots that do not lead."""
-        threads = child.board.threads
-        self._parked = bytearray(threads)
-        """1 for each stand-by; each thread writes its own cell."""
-        self._gone: deque[int] = deque()
-        self._free = list(range(threads))[::-1]
+        self._rung = False
+        self._unused = [child.board.slot(child.row, index) for index in range(child.board.threads)][::-1]
+        self._free: list[Slot] = []
+        """Idle slots; the last one is taken first, so that few are warm."""
         self._threads = 0
-        self._passed_at = 0.0
-        """When the baton was put into `tokens`; 0 once someone has it."""
-        self._alone: list[float] = []
-        """When the leader began the request it answers itself; who removes the entry keeps the baton."""
-        self._keeper_leads = False
-        self._summons = threading.Event()
+        """Slots, busy ones included."""
+        self._alone: list[Slot] = []
+        """The slot of the request that the leader answers now; who removes it has the lead."""
+        self._path = self._refusals
+        self._calls = 0
+        self._leader = 0
+        self._calm = True
+        """Whether the watch sleeps until `_stir` is set."""
+        self._stir = threading.Event()
         self._over = False
 
     def wake(self) -> None:
         """The scoreboard has something new."""
-        self._summons.set()
         self._connections.ring()
 
-    # -- keeper
+    # -- the main thread
 
     def run(self) -> None:
-        """The main thread: keep the threads asked for, watch the leader, lead when no slot can."""
+        """Start the threads, then watch the leader until the end."""
+        self._start()
         self._resize()
-        self._pass_baton()
+        self._work.put(_Order.LEAD)
         while not self._over:
-            self._summons.wait(_WATCH if self._alone or self._passed_at else _CALM_WATCH)
-            self._summons.clear()
-            self._resize()
-            if not self._keeper_leads:
-                self._watch()
-            if self._keeper_leads:
-                self._keep()
-        for _ in range(self._threads):
-            self._tokens.put(_Token.LEAVE)
+            self._stir.wait()
+            self._stir.clear()
+            self._watch()
+        for _ in range(self._threads + 1):
+            self._work.put(_Order.LEAVE)
 
     def _watch(self) -> None:
-        """Take the baton from where it rests: a leader that is stuck, or `tokens` with nobody waiting."""
-        now = time.monotonic()
+        """Look at the leader every few milliseconds for as long as it answers requests."""
+        calm = calls = 0
+        while calm < _CALM and not self._over:
+            time.sleep(_WATCH)
+            calm = calm + 1 if calls == self._calls and not self._alone else 0
+            calls = self._calls
+            if self._stuck():
+                self._take_the_lead()
+        self._calm = True
+        if self._alone:  # it began before it could see that
+            self._stir.set()
+
+    def _stuck(self) -> bool:
         try:
-            if now - self._alone[0] < _WATCH:
-                return
+            spent = time.monotonic() - self._alone[0].mark
+        except IndexError:
+            return False
+        return spent >= _LONG or (spent >= _WATCH and _sleeps(self._leader))
+
+    def _take_the_lead(self) -> None:
+        path = self._path
+        try:
             self._alone.pop()
         except IndexError:
-            if not self._passed_at or now - self._passed_at < _WATCH or not self._fetch_baton():
-                return
-        self._pass_baton()
+            return  # it is done
+        if path is not self._refusals:
+            path.mark(_WATCH)
+        self._work.put(_Order.LEAD)
 
-    def _fetch_baton(self) -> bool:
-        others = []
+    # -- threads
+
+    def _start(self) -> None:
+        threading.Thread(target=self._live, name="slot", daemon=True).start()
+
+    def _live(self) -> None:
         try:
-            while (token := self._tokens.get_nowait()) is not _Token.BATON:
-                others.append(token)
-            return True
-        except queue.Empty:
-            return False
-        finally:
-            for token in others:
-                self._tokens.put(token)
-
-    def _pass_baton(self) -> None:
-        """Give it to a stand-by, or to the keeper when there is none. The caller has it, and no longer."""
-        if 1 in self._parked:
-            self._passed_at = time.monotonic()
-            self._tokens.put(_Token.BATON)
-        else:
-            self._keeper_leads = True
-            self._summons.set()
-
-    def _keep(self) -> None:
-        """Lead while every slot is busy; they take what is queued here without being told."""
-        connections = self._connections
-        while not self._ended():
-            # Looked at before each wait: a slot that parked while the baton came here rang for nobody.
-            if 1 in self._parked:
-                connections.report(0)
-                self._keeper_leads = False
-                self._pass_baton()
-                return
-            connections.turn(0, self._threads, wait=True)
-            self._take_back()
-            connections.report(len(connections.ready))
-            self._resize()
-
-    def _resize(self) -> None:
-        while self._gone:
-            self._free.append(self._gone.popleft())
-        wanted = self._child.live.threads
-        while self._threads < wanted and self._free:
-            index = self._free.pop()
-            self._child.board.slot(self._child.row, index).state(STARTING)
-            threading.Thread(target=self._slot, args=(index,), name=f"slot-{index}", daemon=True).start()
-            self._threads += 1
-        while self._threads > wanted:
-            self._tokens.put(_Token.LEAVE)
-            self._threads -= 1
-
-    # -- slots
-
-    def _slot(self, index: int) -> None:
-        try:
-            self._live(index)
+            while (task := self._work.get()) is not _Order.LEAVE:
+                if task is _Order.LEAD:
+                    self._lead()
+                else:
+                    self._serve(*task)
         except BaseException:
-            # A leader that falls would take the baton with it: the process is replaced instead.
+            # A leader that falls would take the lead with it: the process is replaced instead.
             traceback.print_exc()
             os._exit(1)
 
-    def _live(self, index: int) -> None:
-        slot = self._child.board.slot(self._child.row, index)
-        slot.release()
-        while True:
-            self._parked[index] = 1
-            if self._keeper_leads:
-                self._connections.ring()  # it can stop leading
-            token = self._tokens.get()
-            self._parked[index] = 0
-            if token is _Token.LEAVE:
-                break
-            self._passed_at = 0.0
-            item = self._lead(slot)
-            while item is not None:
-                self._back.append((item[0], self._answer(item, slot)))
+    def _serve(self, item: Item, slot: Slot, path: Path) -> None:
+        """Answer a request that was handed over, and what has queued up meanwhile."""
+        queued: Item | None = item
+        while queued is not None:
+            client, request = queued
+            began, worked = slot.mark, time.thread_time()
+            outcome = self._answer(client, request, slot)
+            path.handed_over(slot.mark - began, time.thread_time() - worked)
+            self._back.append((client, outcome))
+            queued = self._next(slot)
+            if queued is not None:
+                slot.begin(READ, complete=True)
+                path = self._path_of(queued[1])
+            if not self._rung:
+                self._rung = True
                 self._connections.ring()
-                item = self._next_queued(slot)
-        slot.release(DEAD)
-        self._gone.append(index)
-        self._summons.set()
 
-    def _next_queued(self, slot: Slot) -> Item | None:
-        """For a slot that has become free while the keeper leads."""
-        item = self._pop() if self._keeper_leads else None
-        if item is not None:
-            slot.begin(READ, complete=True)
-        return item
-
-    def _pop(self) -> Item | None:
-        try:
-            return self._connections.ready.popleft()
-        except IndexError:
-            return None
-
-    def _lead(self, slot: Slot) -> Item | None:
-        """Run the loop until there is a request that may block, which is returned, or the baton is lost."""
-        connections = self._connections
-        ready = connections.ready
-        while not self._ended():
-            connections.turn(self._idle(), self._threads, wait=not ready)
-            self._take_back()
-            connections.report(0)
-            while item := self._pop():
-                slot.begin(READ, complete=True)  # before anyone else can lead and take this slot for idle
-                if self._may_block(item):
-                    self._pass_baton()
-                    return item
-                self._alone.append(time.monotonic())
-                outcome = self._answer(item, slot)
-                try:
-                    self._alone.pop()
-                except IndexError:  # the keeper took the baton; this connection goes back like any other
-                    self._back.append((item[0], outcome))
-                    connections.ring()
-                    return None
-                connections.settle(item[0], outcome)
+    def _next(self, slot: Slot) -> Item | None:
+        """A request that waits for a slot. Without one this slot is free."""
+        if not self._free:
+            try:
+                return self._ready.popleft()
+            except IndexError:
+                pass
+        slot.release()
+        self._free.append(slot)
         return None
 
-    def _idle(self) -> int:
-        """Slots without a request, given or waiting; who leads is one of them."""
-        letters = self._child.board.row_letters(self._child.row)
-        return letters.count(b"_") - len(self._connections.ready)
+    # -- the leader
 
-    def _ended(self) -> bool:
-        if not self._over and self._child.ending() and not len(self._connections):
-            self._over = True
-            self._summons.set()
-        return self._over
+    def _lead(self) -> None:
+        """Run the loop until the lead is lost or all is over."""
+        connections, ready, free = self._connections, self._ready, self._free
+        self._leader = threading.get_native_id()
+        while not self._over:
+            connections.turn(len(free), self._threads, wait=not (connections.news or (ready and free)))
+            if connections.news:
+                self._take_news()
+            while ready and free:
+                if not self._dispatch(free.pop()):
+                    return
+            connections.report(len(ready))
 
-    def _take_back(self) -> None:
+    def _take_news(self) -> None:
+        """Somebody rang."""
+        self._connections.news = False
+        self._rung = False
         while self._back:
-            client, outcome = self._back.popleft()
-            self._connections.settle(client, outcome)
+            self._connections.settle(*self._back.popleft())
+        self._resize()
+        if self._child.ending() and not len(self._connections):
+            self._over = True
+            self._stir.set()
+
+    def _dispatch(self, slot: Slot) -> bool:
+        """The oldest request that is ready; false when the lead is lost."""
+        try:
+            client, request = item = self._ready.popleft()
+        except IndexError:  # a slot that had become free took it
+            self._free.append(slot)
+            return True
+        slot.begin(READ, complete=True)
+        path = self._path_of(request)
+        # A body that has not arrived is awaited from the client, whatever the path does with it.
+        if (path.waits and not path.due()) or not client.connection.body_done:
+            if self._ready:
+                self._work.put((item, slot, path))
+                return True
+            # Nobody else waits: this request need not wait for the waking of a thread either.
+            self._work.put(_Order.LEAD)
+            self._serve(item, slot, path)
+            return False
+        return self._answer_alone(client, request, slot, path)
+
+    def _answer_alone(self, client: Client, request: Request | ProtocolError, slot: Slot, path: Path) -> bool:
+        """Answer while everybody waits; false when the lead is lost by it."""
+        measured = path.measured
+        robbed = worked = 0.0
+        if measured:
+            robbed, worked = _robbed(), time.thread_time()
+        began = slot.mark
+        self._path = path
+        self._calls += 1
+        self._alone.append(slot)
+        if self._calm:
+            self._calm = False
+            self._stir.set()
+        outcome = self._answer(client, request, slot)
+        took = slot.mark - began
+        slot.release()
+        self._free.append(slot)
+        try:
+            self._alone.pop()
+        except IndexError:  # the lead was taken away; this connection goes back like any other
+            self._back.append((client, outcome))
+            self._connections.ring()
+            return False
+        if measured:
+            path.judge(took, time.thread_time() - worked, _robbed() - robbed)
+        elif took > ODD:
+            path.measured = True
+        self._connections.settle(client, outcome)
+        return True
+
+    def _resize(self) -> None:
+        wanted, free = self._child.live.threads, self._free
+        while self._threads < wanted and self._unused:
+            slot = self._unused.pop()
+            slot.state(STARTING)
+            self._start()
+            slot.release()
+            free.insert(0, slot)
+            self._threads += 1
+        while self._threads > wanted and free:
+            slot = free.pop(0)
+            slot.release(DEAD)
+            self._unused.append(slot)
+            self._work.put(_Order.LEAVE)
+            self._threads -= 1
 
     # -- requests
 
-    def _may_block(self, item: Item) -> bool:
-        client, request = item
+    def _path_of(self, request: Request | ProtocolError) -> Path:
         if isinstance(request, ProtocolError):
-            return False
-        # A body that has not arrived is awaited from the client, whatever the path does with it.
-        return not client.connection.body_done or self._paths.blocks(
-            self._paths.key(request.method, request.path)
-        )
+            return self._refusals
+        return self._paths.find(f"{request.method} {request.path}")
 
-    def _answer(self, item: Item, slot: Slot) -> Outcome:
-        client, request = item
-        self._child.alarm_if_full()
+    def _answer(self, client: Client, request: Request | ProtocolError, slot: Slot) -> Outcome:
+        if not self._free:
+            self._child.alarm_if_full()
         if isinstance(request, ProtocolError):
             outcome = Outcome(False, request.status, reject(client.sock, request))
             slot.done(outcome.sent)
             self._child.logged(client, None, request.status, outcome.sent, slot)
-        else:
-            began = slot.mark
-            outcome = serve_slot(self._child, client, request, slot)
-            self._paths.learn(self._paths.key(request.method, request.path), slot.mark - began)
-        slot.release()
-        return outcome
+            return outcome
+        return serve_slot(self._child, client, request, slot)
+
+
+def _robbed() -> float:
+    """Seconds this thread has waited for a CPU so far (proc(5), schedstat; 0 where the kernel keeps none)."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb") as file:
+            return int(file.read().split()[1]) * 1e-9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _sleeps(thread: int) -> bool:
+    """Whether a thread of this process waits for something (proc(5): S or D)."""
+    try:
+        with open(f"/proc/self/task/{thread}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2][1:2] in (b"S", b"D")
+    except OSError:
+        return False

@@ -123,7 +123,8 @@ class Exchange:
         if self._has_body:
             self._skip_arrived_body()
         size = len(blocks[0]) if len(blocks) == 1 else sum(map(len, blocks))
-        self._declare(size)
+        if self._length is None:
+            self._declare(size)
         if size <= _JOIN:
             self._send_block(b"".join(blocks))
             return
