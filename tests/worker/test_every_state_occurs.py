@@ -100,6 +100,20 @@ def test_logging_and_dns_lookup(start, threaded: str, tmp_path: Path) -> None:
     worker.await_board(lambda _: log.read_text().startswith("client.example - - ["))
 
 
+def test_a_name_that_is_no_host_name_stays_out_of_the_log(start, tmp_path: Path) -> None:
+    hostile = SLOW_PARTS.replace("client.example", 'evil\\n1.2.3.4 - - \\"GET').replace("0.7", "0.0")
+    (tmp_path / "parts.py").write_text(hostile)
+    log = tmp_path / "access.log"
+    worker = start(
+        *("--mpm", "worker", "--access-log", str(log), "--hostname-lookups", "on"),
+        app="parts:app",
+        chdir=tmp_path,
+    )
+    assert worker.get()[2] == b"127.0.0.1"
+    worker.await_board(lambda _: log.read_text().startswith("127.0.0.1 - - ["))
+    assert "evil" not in log.read_text()
+
+
 def test_gracefully_finishing_and_idle_cleanup(start, threaded: str) -> None:
     worker = start("--mpm", threaded, "--threads", "3")
     asking = threading.Thread(target=worker.get, args=("/sleep/2",))

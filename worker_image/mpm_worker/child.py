@@ -7,6 +7,7 @@ means that the supervisor is dead and nobody listens any more: the process exits
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -39,6 +40,7 @@ EXIT_APP = 4
 """The application cannot be imported; trying again at once helps nobody."""
 
 READY, ALARM = b"r", b"a"
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 # Asked at each response, and a member of an enum costs more to find than its cell to read.
 _PHASE, _PRESSURE, _KEEP_ALIVE = int(Live.PHASE), int(Live.PRESSURE), int(Live.KEEP_ALIVE)
@@ -214,15 +216,20 @@ class Child:
         return f"{request.method} {request.path}".encode("latin-1", "replace"), ""
 
     def look_up(self, client: Client, slot: Slot) -> None:
-        """Find the client's name, once a connection; a client without one keeps its number."""
+        """Find the client's name, once a connection; a client without one keeps its number.
+
+        The name is what the client's own DNS says: it is taken only in the letters of a host name, so that it
+        cannot write lines into the log.
+        """
         connection = client.connection
         if connection.peer is None or connection.host:
             return
         slot.state(DNS)
         try:
-            connection.host = socket.gethostbyaddr(connection.peer[0])[0]
-        except OSError:
-            connection.host = connection.peer[0]
+            name = socket.gethostbyaddr(connection.peer[0])[0]
+        except (OSError, UnicodeError):
+            name = ""
+        connection.host = name if _HOST_NAME.fullmatch(name) else connection.peer[0]
 
     def logged(self, client: Client, request: Request | None, status: int, sent: int, slot: Slot) -> None:
         if self.log is not None:
