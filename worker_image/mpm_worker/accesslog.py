@@ -1,17 +1,20 @@
 """The access log of one process: lines in the common log format, written by a thread of its own.
 
 A slot only appends to memory: a disk or pipe that does not move may cost lines, which are counted and said
-in the log once it moves again, but never a slot.
+in the log once it moves again, but never a slot. The thread gathers lines for a moment before it writes:
+woken for each line it would fight the slots for the interpreter, at 13 µs of CPU a request.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import time
+from typing import Final
 
-_MOST_WAITING = 100_000
+_MOST_WAITING: Final = 100_000
+_GATHER: Final = 0.1
+"""Seconds between the first line and the write."""
 _DAY = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -21,45 +24,56 @@ class AccessLog:
     def __init__(self, path: str) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._file = 1 if path == "-" else os.open(path, flags, 0o640)
-        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # Appended to and cut in front, each in one step of the interpreter, so nobody locks.
+        self._lines: list[bytes] = []
         self._lost = 0
         self._second, self._stamp = 0, ""
+        self._asleep = False
+        self._stir, self._end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="access-log", daemon=True)
         self._thread.start()
 
     def add(self, peer: str, line: str, status: int, sent: int) -> None:
         """One request; `line` is the request line as it was received."""
-        if self._lines.qsize() >= _MOST_WAITING:
+        if len(self._lines) >= _MOST_WAITING:
             self._lost += 1
             return
         second = int(time.time())
         if second != self._second:
             self._second, self._stamp = second, _stamp(second)
         text = f'{peer or "-"} - - [{self._stamp}] "{_escaped(line)}" {status} {sent or "-"}\n'
-        self._lines.put(text.encode("latin-1", "replace"))
+        self._lines.append(text.encode("latin-1", "replace"))
+        if self._asleep:
+            self._asleep = False
+            self._stir.set()
 
     def close(self, seconds: float = 2.0) -> None:
         """Write what waits, for at most so long."""
-        self._lines.put(None)
+        self._end.set()
+        self._stir.set()
         self._thread.join(seconds)
 
     def _write_on(self) -> None:
-        while True:
-            lines = [self._lines.get()]
-            while len(lines) < 512 and not self._lines.empty():
-                lines.append(self._lines.get())
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                lines.insert(0, f"- - - [{_stamp(int(time.time()))}] {lost} lines were lost here\n".encode())
-            data = b"".join(line for line in lines if line is not None)
-            try:
-                while data:
-                    data = data[os.write(self._file, data) :]
-            except OSError:
-                self._lost += len(lines)
-                time.sleep(0.1)
-            if None in lines:
-                return
+        while not self._end.is_set() or self._lines:
+            self._asleep = True
+            if not self._lines:  # else it came before it could see that nobody is awake
+                self._stir.wait()
+            self._asleep = False
+            self._stir.clear()
+            self._end.wait(_GATHER)
+            self._write(self._lines[:_MOST_WAITING])
+
+    def _write(self, lines: list[bytes]) -> None:
+        del self._lines[: len(lines)]
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            lines.insert(0, f"- - - [{_stamp(int(time.time()))}] {lost} lines were lost here\n".encode())
+        data = b"".join(lines)
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError:
+            self._lost += len(lines)
 
 
 def _stamp(second: int) -> str:
