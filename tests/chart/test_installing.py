@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +103,44 @@ def test_its_rights_suffice_for_a_webserver(served: Cluster, release: str) -> No
     assert "forbidden" not in said
 
 
+READ = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]})
+try:
+    answer = urllib.request.urlopen(request, timeout=10)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode())
+"""
+
+
+def pages(cluster: Cluster, release: str, token: str) -> list[str]:
+    """What `server-status?auto` of the WebServer `hello` says, six times: both operators get their turns."""
+    service = cluster.get("service", f"{release}-mpm-operator-metrics", f"--namespace={release}")
+    root = f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+    url = f"{root}/apis/webservers/{release}/hello/server-status?auto"
+    return [cluster.run([sys.executable, "-c", READ, url, token]) for _ in range(6)]
+
+
+def test_who_may_view_the_webserver_reads_its_page_from_either_operator(
+    served: Cluster, release: str
+) -> None:
+    where = f"--namespace={release}"
+    test_its_rights_suffice_for_a_webserver(served, release)
+    for name in ("viewer", "nobody"):
+        served.kubectl("create", "serviceaccount", name, where)
+    member = f"--serviceaccount={release}:viewer"
+    served.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", member, where)
+    viewer, nobody = (served.kubectl("create", "token", name, where).strip() for name in ("viewer", "nobody"))
+    deadline = time.monotonic() + 30
+    while not all(page.startswith("200") for page in pages(served, release, viewer)):
+        assert time.monotonic() < deadline, pages(served, release, viewer)
+        time.sleep(1)
+    restarts = [re.search("RestartTime: .*", page) for page in pages(served, release, viewer)]
+    assert len({found[0] for found in restarts if found}) == 1
+    assert all(page.startswith("403") for page in pages(served, release, nobody))
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -154,6 +194,18 @@ def test_an_upgrade_hands_over_to_new_pods_and_keeps_the_key(
     deployment = served.get("deployment", f"{release}-mpm-operator", f"--namespace={release}")
     assert deployment["status"]["updatedReplicas"] == deployment["status"]["readyReplicas"] == 2
     assert key() == before
+
+
+def test_agents_read_with_the_token_of_a_secret(served: Cluster, release: str, chart: Path) -> None:
+    where = f"--namespace={release}"
+    test_its_rights_suffice_for_a_webserver(served, release)
+    served.kubectl("create", "secret", "generic", "agents", "--from-literal=token=of-the-agents", where)
+    install(served, chart, release, "--set=serverStatus.tokenSecret=agents")
+    deadline = time.monotonic() + 30
+    while not all(page.startswith("200") for page in pages(served, release, "of-the-agents")):
+        assert time.monotonic() < deadline, pages(served, release, "of-the-agents")
+        time.sleep(1)
+    assert all(page.startswith("401") for page in pages(served, release, "of-somebody"))
 
 
 def test_uninstalling_leaves_webservers_and_their_pods(served: Cluster, release: str) -> None:

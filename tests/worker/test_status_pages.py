@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -63,6 +64,7 @@ def test_html_with_key_table_and_refresh(worker) -> None:
     assert "Scoreboard Key" in page
     assert "<table" in page
     assert "<table" not in worker.admin("/server-status?notable")[2].decode()
+    assert json.loads(worker.admin("/server-status?json")[2])["totals"]["accesses"] == 5
     assert worker.admin("/server-status?refresh")[1]["Refresh"] == "10"
     assert worker.admin("/server-status?refresh=nan")[1]["Refresh"] == "10"
 

@@ -140,6 +140,8 @@ class Routes:
         if "auto" in query:
             text = status.auto(self._view()).encode("latin-1", "replace")
             return Answer(text, type="text/plain; charset=ISO-8859-1", headers=headers)
+        if "json" in query:
+            return self._scoreboard("")
         table = "notable" not in query
         text = status.page(self._view(slots=table), table=table).encode()
         return Answer(text, type="text/html; charset=utf-8", headers=headers)
@@ -192,7 +194,8 @@ class Routes:
         board, accepting = self._supervisor.board, self._supervisor.accepting
         now = time.monotonic()
         width = LINE if board.extended else TEXT
-        for process in self._supervisor.brood.processes.values():
+        processes = sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row)
+        for process in processes:
             for thread, letter in enumerate(letters_of(board, process, accepting=accepting)):
                 index = process.row * board.threads + thread
                 clients = bytes(board.clients[index * TEXT : (index + 1) * TEXT]) if board.extended else b""

@@ -185,7 +185,7 @@ def page(view: View, *, table: bool, more: str = "") -> str:
         f"Total Duration: {totals.busy_ms}",
         f"CPU Usage: u{view.resources.cpu.user:.2f} s{view.resources.cpu.system:.2f} "
         f"cu{view.resources.cpu.children_user:.2f} cs{view.resources.cpu.children_system:.2f}",
-        f"{totals.accesses / uptime:.3g} requests/sec - {totals.sent / uptime:.0f} B/second",
+        f"{plain(totals.accesses / uptime)} requests/sec - {totals.sent / uptime:.0f} B/second",
         f"{_busy(view)} requests currently being processed, {view.letters.count('G')} workers gracefully "
         f"restarting, {load.idle} idle workers",
         f"{load.queue} requests waiting ({load.backlog.depth} of {load.backlog.limit} in the listen queue, "
