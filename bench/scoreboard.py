@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/scoreboard.py [cpu|page|storm|whole] [--rounds N]
 
-CPU: the same worker with and without its scoreboard's writes, by turns (ABBA), CPU time of its processes over
-requests served; the spread of with against with stands beside the difference. Needs wrk.
+CPU: the same worker with and without its scoreboard's writes, by turns, CPU time of its processes over
+requests served; two with stand against each other to show the noise. Needs wrk.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ def app(environ, start_response):
 """
 
 WITHOUT = """
-from mpm_worker import scoreboard
+from mpm_worker.scoreboard import READY, WRITE, Slot
 
-def _nothing(self, *arguments, **options):
-    return None
-
-for _name in ("state", "begin", "request", "done"):
-    setattr(scoreboard.Slot, _name, _nothing)
-
-def _ready(self, letter=scoreboard.READY):
+def _letter(self, letter=READY, **options):
     self._letters[self._index] = letter
 
-scoreboard.Slot.release = _ready
+def _write(self, text, client=""):
+    self._letters[self._index] = WRITE
+
+Slot.begin = Slot.release = _letter
+Slot.request = _write
+Slot.done = lambda self, sent: None
 from plain import app
 """
-"""A slot that is never anything but ready; imported with the application, so in the serving process only."""
+"""Letters alone: the models read them to see who is free, so without them another server would be measured.
+Imported with the application, so in the serving process only."""
 
 SLEEPER = """
 import time
@@ -114,13 +114,11 @@ def wrk(port: int, seconds: float, connections: int) -> tuple[int, float]:
     return int(served[1]), float(p99[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[p99[2]]
 
 
-def microseconds(app: str, mpm: str, seconds: float) -> float:
-    """CPU a request."""
-    with worker(app, "--mpm", mpm, "--threads", "4") as (_, port, admin):
-        wrk(port, 1, 4)
-        before = cpu_seconds(admin)
-        served, _ = wrk(port, seconds, 4)
-        return (cpu_seconds(admin) - before) / served * 1e6
+def microseconds(port: int, admin: int) -> float:
+    """CPU a request, over a second."""
+    before = cpu_seconds(admin)
+    served, _ = wrk(port, 1, 4)
+    return (cpu_seconds(admin) - before) / served * 1e6
 
 
 def calls(mpm: str) -> float:
@@ -149,18 +147,26 @@ def calls(mpm: str) -> float:
 
 
 def cpu(rounds: int) -> None:
+    """Three workers by turns, a second each, so that what the machine does meanwhile meets all of them."""
     for mpm in ("event", "worker"):
-        times: dict[str, list[float]] = {"plain:app": [], "without:app": []}
-        for number in range(rounds):
-            order = list(times) if number % 2 else list(times)[::-1]
-            for app in (*order, *order[::-1]):
-                times[app].append(microseconds(app, mpm, 3))
-        having, lacking = (statistics.median(found) for found in times.values())
-        a_a = abs(statistics.median(times["plain:app"][::2]) - statistics.median(times["plain:app"][1::2]))
+        options = ("--mpm", mpm, "--threads", "4")
+        with (
+            worker("plain:app", *options) as one,
+            worker("plain:app", *options) as two,
+            worker("without:app", *options) as bare,
+        ):
+            turns: list[dict[str, float]] = []
+            found = {"one": one, "two": two, "bare": bare}
+            for number in range(10 * rounds):
+                names = list(found) if number % 2 else list(found)[::-1]
+                turns.append({name: microseconds(*found[name][1:]) for name in names})
+        cost = [(turn["one"] + turn["two"]) / 2 - turn["bare"] for turn in turns]
+        same = [turn["one"] - turn["two"] for turn in turns]
+        low, high = statistics.quantiles(cost, n=4)[::2]
         print(
-            f"{mpm}: {having:.2f} us with, {lacking:.2f} us without: the scoreboard costs "
-            f"{having - lacking:+.2f} us a request (with against with: {a_a:.2f} us); "
-            f"its calls alone take {calls(mpm):.2f} us"
+            f"{mpm}: {statistics.median(turn['one'] for turn in turns):.2f} us a request, of which the "
+            f"scoreboard {statistics.median(cost):+.2f} us (half of the turns {low:+.2f} to {high:+.2f}; "
+            f"with against with {statistics.median(same):+.2f}); its calls alone take {calls(mpm):.2f} us"
         )
 
 

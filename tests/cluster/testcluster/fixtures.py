@@ -46,7 +46,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def agents() -> None:
-    """Debian's readers of scoreboards are installed: exporter, collectd, Prometheus, and httpd itself."""
+    """Debian's readers of scoreboards are installed, and httpd itself."""
     try:
         packages.ensure(packages.AGENTS, "running the real readers of scoreboards")
     except ClusterError as error:

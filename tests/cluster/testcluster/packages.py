@@ -38,6 +38,8 @@ AGENTS = {
     "apache2": "/usr/lib/apache2/modules/mod_status.so",
     "collectd-core": "/usr/lib/collectd/apache.so",
     "libcurl3-gnutls": "/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4",
+    "libwww-perl": "/usr/share/perl5/LWP/UserAgent.pm",
+    "munin-plugins-core": "/usr/share/munin/plugins/apache_processes",
     "prometheus": "/usr/bin/promtool",
     "prometheus-apache-exporter": "/usr/bin/prometheus-apache-exporter",
 }
