@@ -164,3 +164,22 @@ def test_a_flood_of_paths_takes_no_memory_for_ever() -> None:
     for number in range(10_000):
         paths.find("GET /" + "x" * (number % 100) + "/" * (number // 100 + 1))
     assert len(paths) <= 2050
+
+
+def test_a_short_body_under_way_costs_no_slot(start) -> None:
+    worker = event(start, "--threads", "1")
+    with worker.connect() as sock:
+        sock.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+        worker.await_board(lambda board: board["connections"]["reading"] == 1)
+        assert worker.get()[0] == 200
+        sock.sendall(b"56789")
+        assert sock.recv(4096).endswith(b"10\n")
+
+
+def test_a_body_that_does_not_come_is_waited_for_in_a_slot(start) -> None:
+    worker = event(start, "--threads", "2")
+    with worker.connect() as sock:
+        sock.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+        worker.await_board(lambda board: board["workers"]["busy"] == 1)
+        sock.sendall(b"56789")
+        assert sock.recv(4096).endswith(b"10\n")

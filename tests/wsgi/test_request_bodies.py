@@ -243,9 +243,23 @@ def test_the_input_of_an_old_request_takes_nothing_from_the_next(connect: Any, r
         return [failed or b"kept"]
 
     talk = connect(app)
-    talk.send(plain(b"first") + plain(b"second"))
+    talk.send(chunked(b"first") + plain(b"second"))
     talk.end()
     assert [each.body for each in responses(talk.read(), ["POST", "POST"])] == [b"kept", b"refused"]
+
+
+def test_the_input_of_an_old_request_that_had_arrived_holds_that_only(connect: Any, responses: Any) -> None:
+    kept: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        kept.append(environ["wsgi.input"])
+        start_response("200 OK", [])
+        return [kept[0].read()]
+
+    talk = connect(app)
+    talk.send(plain(b"first") + plain(b"second"))
+    talk.end()
+    assert [each.body for each in responses(talk.read(), ["POST", "POST"])] == [b"first", b""]
 
 
 def test_a_body_that_stops_coming_is_a_408(connect: Any, responses: Any) -> None:

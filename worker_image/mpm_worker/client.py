@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
-    from mpm_worker.http import Connection
+    from mpm_worker.http import Connection, Request
 
 
 class Client:
     """One connection. `since` is when its present state began (monotonic).
 
-    The last four belong to the event loop: a slot has it; something happened on the socket; its end was seen;
-    the descriptor (which the socket forgets when it is closed).
+    The last five belong to the event loop: a slot has it; something happened on the socket; its end was seen;
+    the descriptor (which the socket forgets when it is closed); the request whose body is still awaited.
     """
 
     __slots__ = (
         *("connection", "leaving", "number", "release", "served", "since", "sock"),
-        *("held", "again", "ended", "descriptor"),
+        *("held", "again", "ended", "descriptor", "request"),
     )
 
     def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
@@ -30,3 +30,4 @@ class Client:
         self.since = time.monotonic()
         self.held = self.again = self.ended = False
         self.descriptor = sock.fileno()
+        self.request: Request | None = None

@@ -236,6 +236,17 @@ class Connection:
         return None if self._chunks is not None else self._left
 
     @property
+    def body_whole(self) -> bool:
+        """Whether all of a body of known length waits in memory."""
+        return 0 < self._left <= len(self._data)
+
+    def take_body(self) -> bytes:
+        """The rest of a body that is whole, not copied when nothing stands behind it."""
+        data, left = self._data, self._left
+        self._data, self._left = data[left:], 0
+        return data if len(data) == left else data[:left]
+
+    @property
     def body_arrived(self) -> bool:
         """Whether bytes of the body (or after it) wait in memory."""
         return bool(self._data)

@@ -32,7 +32,11 @@ _PAUSE = 0.1
 _MOST_ACCEPTED = 16
 """Connections accepted in one turn, so that a flood of them does not stop the requests of others."""
 _MOST_EVENTS = 128
-_PIECE = 65536
+_PIECE = 131072
+_BODY_MOST, _BODIES_MOST = 131072, 256
+"""Bytes of a body that are awaited without a slot, and of how many clients at a time (32 MiB in all)."""
+_BODY_PATIENCE = 2.0
+"""Seconds after which the request goes to a slot all the same: there the rules for slow bodies hold."""
 _INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -203,11 +207,13 @@ class Connections:
         """Hand over a complete request, or wait in the state that fits."""
         connection = client.connection
         try:
-            request = connection.next_request()
+            request = client.request or connection.next_request()
         except ProtocolError as error:
             self._give(client, error)
             return
         if request is not None:
+            if connection.body_left != 0 and self._await_body(client, request):
+                return
             self._give(client, request)
         elif client.again:
             self._read(client)
@@ -221,10 +227,32 @@ class Connections:
             client.since = time.monotonic()
             self._reading[client] = None
 
+    def _await_body(self, client: Client, request: Request) -> bool:
+        """A body that is short and on its way is read here; false = the request shall go to a slot."""
+        connection = client.connection
+        left = connection.body_left
+        if (
+            left is None
+            or left > _BODY_MOST
+            or connection.body_whole
+            or connection.eof
+            or request.expect_continue
+            or len(self._reading) > _BODIES_MOST
+        ):
+            return False
+        if client.request is None:
+            client.request, client.since = request, time.monotonic()
+            self._idle.pop(client, None)
+            self._reading.pop(client, None)  # to its end: the oldest come first
+            self._reading[client] = None
+        if client.again:
+            self._read(client)
+        return True
+
     def _give(self, client: Client, item: Request | ProtocolError) -> None:
         self._idle.pop(client, None)
         self._reading.pop(client, None)
-        client.held = True
+        client.held, client.request = True, None
         self.ready.append((client, item))
 
     def _close(self, client: Client) -> None:
@@ -274,7 +302,10 @@ class Connections:
             if client in self._idle:
                 self._close(client)
         for client in list(self._reading):
-            if client.connection.idle():
+            if client.request is not None:
+                if now - client.since >= _BODY_PATIENCE:
+                    self._give(client, client.request)
+            elif client.connection.idle():
                 if now - client.since >= child.patience(client):
                     self._close(client)
             elif now - client.since >= child.live.timeout:

@@ -68,7 +68,7 @@ class Event:
         self._rung = False
         self._unused = [child.board.slot(child.row, index) for index in range(child.board.threads)][::-1]
         self._free: list[Slot] = []
-        """Idle slots; the last one is taken first, so that few are warm."""
+        """Idle slots; the last one is taken first, so that few need stay warm."""
         self._threads = 0
         """Slots, busy ones included."""
         self._alone: list[Slot] = []
@@ -209,8 +209,10 @@ class Event:
             return True
         slot.begin(READ, complete=True)
         path = self._path_of(request)
+        connection = client.connection
         # A body that has not arrived is awaited from the client, whatever the path does with it.
-        if (path.waits and not path.due()) or not client.connection.body_done:
+        arrived = connection.body_done or connection.body_whole
+        if (path.waits and not path.due()) or not arrived:
             if self._ready:
                 self._work.put((item, slot, path))
                 return True

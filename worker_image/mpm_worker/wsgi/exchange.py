@@ -12,7 +12,7 @@ from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.response import CONTINUE, error_response, read_start
 from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
 from mpm_worker.wsgi.files import FileWrapper
-from mpm_worker.wsgi.sending import is_tls, send_file, send_more, send_rest, send_some
+from mpm_worker.wsgi.sending import is_tls, send_both, send_file, send_more, send_rest, send_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -156,9 +156,7 @@ class Exchange:
         if len(block) <= _JOIN:
             self._send(head + block)
         else:
-            if head:
-                self._send(head, more=True)
-            self._send(block)
+            self._send_both(head, block)
         self.sent += size if left is None else min(size, left)
         return left is None or size <= left
 
@@ -249,6 +247,12 @@ class Exchange:
                 send_more(self._sock, data)
             elif (count := send_some(self._sock, data)) < len(data):
                 send_rest(self._sock, data, count)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _send_both(self, head: bytes, block: bytes) -> None:
+        try:
+            send_both(self._sock, head, block)
         except OSError as error:
             raise self._lost(error) from error
 

@@ -43,6 +43,8 @@ def serve(
     body: BodyStream | None = None
     if connection.body_done:
         environ["wsgi.input"] = io.BytesIO()
+    elif connection.body_whole:
+        environ["wsgi.input"] = io.BytesIO(connection.take_body())
     else:
         body = BodyStream(sock, connection, settings.timeout, exchange.expect_body())
         environ["wsgi.input"] = io.BufferedReader(body, _READ_BUFFER)

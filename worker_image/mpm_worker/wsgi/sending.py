@@ -25,6 +25,20 @@ def send_some(sock: socket.socket, data: bytes) -> int:
         return sock.send(data)
 
 
+def send_both(sock: socket.socket, head: bytes, block: bytes) -> None:
+    """Two pieces as one, without joining them."""
+    count = 0
+    if not is_tls(sock):
+        try:
+            count = os.writev(sock.fileno(), (head, block))
+        except BlockingIOError:
+            pass  # no room at all: the wait is in what follows
+    if count < len(head):
+        send_rest(sock, head, count)
+        count = len(head)
+    send_rest(sock, block, count - len(head))
+
+
 def send_rest(sock: socket.socket, data: bytes, count: int) -> None:
     """`data` from byte `count` on.
 
