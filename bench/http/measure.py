@@ -86,9 +86,13 @@ def wrk(
     seconds: int,
     headers: tuple[str, ...] = ONE_HEADER,
     post: int = 0,
+    vary: int = 0,
 ) -> Seen:
-    """Load by one thread of wrk, `connections` in a closed loop."""
-    return Wrk(root, port, path, connections, seconds, headers, post).result()
+    """Load by one thread of wrk, `connections` in a closed loop.
+
+    :param post: bytes of a body to send; `vary` different requests are sent in turn, 0 = always the same
+    """
+    return Wrk(root, port, path, connections, seconds, headers, post, vary).result()
 
 
 class Wrk:
@@ -103,6 +107,7 @@ class Wrk:
         seconds: int,
         headers: tuple[str, ...] = ONE_HEADER,
         post: int = 0,
+        vary: int = 0,
     ) -> None:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", _REPORT]
         for header in headers:
@@ -114,7 +119,7 @@ class Wrk:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"BENCH_POST": str(post)},
+            env=os.environ | {"BENCH_POST": str(post), "BENCH_VARY": str(vary)},
         )
 
     def result(self) -> Seen:

@@ -152,7 +152,8 @@ def _section(results: report.Results, arguments: argparse.Namespace) -> str:
         "Every server has 2 processes, the threaded ones 16 threads in each. Ours is the event MPM with its "
         "scoreboard on, as always. *µs CPU/request* is CPU of the server's whole process tree per request. "
         "Figures are medians over the rounds, [least–most]; ratios are of the same round; the second row of "
-        "ours, and A/A, say what noise alone does. `hello`: a 14-byte answer.",
+        "ours, and A/A, say what noise alone does. `hello`: a 14-byte answer. wrk repeats one request, which "
+        "our reader remembers for each connection; in *64 requests in turn* it can't.",
         "### Goals",
         report.goals(results),
     ]

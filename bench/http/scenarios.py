@@ -67,12 +67,16 @@ def _figures(seen: Seen) -> Figures:
 
 
 def _load(
-    path: str, connections: tuple[int, ...], headers: tuple[str, ...] = ONE_HEADER, post: int = 0
+    path: str,
+    connections: tuple[int, ...],
+    headers: tuple[str, ...] = ONE_HEADER,
+    post: int = 0,
+    vary: int = 0,
 ) -> Callable[[Bench, Running], Iterator[Row]]:
     def run(bench: Bench, server: Running) -> Iterator[Row]:
-        wrk(server.process.pid, server.port, path, 32, 1, headers, post)  # caches, learning, threads
+        wrk(server.process.pid, server.port, path, 32, 1, headers, post, vary)  # caches, learning, threads
         for count in connections:
-            seen = wrk(server.process.pid, server.port, path, count, bench.seconds, headers, post)
+            seen = wrk(server.process.pid, server.port, path, count, bench.seconds, headers, post, vary)
             yield f"c={count}", _figures(seen)
 
     return run
@@ -146,6 +150,12 @@ _KEEP = ("--keep-alive-timeout", "600")
 SCENARIOS = (
     Scenario("hello", "Hello, one header", ALL, _load("/", (32, 256))),
     Scenario("hello12", "Hello, 12 headers", ALL, _load("/", (32, 256), TWELVE_HEADERS)),
+    Scenario(
+        "hello-varied",
+        "Hello, 12 headers, 64 requests in turn",
+        FAST,
+        _load("/", (32,), TWELVE_HEADERS, vary=64),
+    ),
     Scenario("hello-c1", "Hello, one client", FAST, _load("/", (1,)), rounds=3),
     Scenario(
         "logged",
