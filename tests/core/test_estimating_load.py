@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import pytest
@@ -23,6 +23,7 @@ class Counters:
     queue: int = 0
     accesses: int = 0
     busy_ms: int = 0
+    cpu_ms: int = 0
     overflows: int = 0
     now: float = field(default=100.0)
 
@@ -31,8 +32,8 @@ class Counters:
             at=self.now, boot=self.boot, state=PodState.SERVING, servers=1, threads_per_child=self.slots,
             threads_ceiling=self.slots, busy=self.busy, idle=self.slots - self.busy, total=self.slots,
             queue=self.queue, backlog_limit=511, overflows=self.overflows, connections=0, keep_alive=0,
-            accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0,
-            memory_limit=0,
+            accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=self.cpu_ms, cpu_quota=1.0, throttled_ms=0,
+            rss=0, memory_limit=0,
         )  # fmt: skip
         return Pod(self.name, PodPhase.READY, 0.0, report=report)
 
@@ -53,6 +54,43 @@ def test_a_steady_stream_is_arrivals_times_service_time() -> None:
     assert load.rate == pytest.approx(100)
     assert load.service_seconds == pytest.approx(0.1)
     assert load.offered == pytest.approx(10)
+
+
+def test_a_busy_slot_takes_the_cpu_that_its_requests_took() -> None:
+    pod, load = Counters(busy=10), Load()
+    for _ in range(10):
+        pod.serve(100, 0.1)
+        pod.cpu_ms += 100 * 20
+        load = pod.tick(load)
+    assert load.cpu_share == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("dispersion", "pooled"), [(1.0, False), (0.7, False), (0.1, True)])
+def test_evenly_loaded_pods_tell_of_a_balancer_that_looks(dispersion: float, pooled: bool) -> None:
+    load = Load()
+    for second in range(300):
+        load = observe(load, [], 0, 0, 0, 100.0 + second, dispersion)
+    assert load.pooled is pooled
+    assert observe(load, [], 0, 0, 0, 500.0, None).pooled is pooled
+
+
+def test_a_restless_load_is_less_sure_than_a_calm_one() -> None:
+    """Two streams of 100 requests/s on average; one comes in turns of 60 and 140."""
+    calm, restless = (Counters(busy=10), Load()), (Counters(busy=10), Load())
+    loads = []
+    for (pod, load), turns in ((calm, (100, 100)), (restless, (60, 140))):
+        for second in range(300):
+            pod.serve(turns[second % 2], 0.1)
+            load = pod.tick(load)
+        loads.append(load)
+    assert loads[0].deviation == pytest.approx(sqrt(100 / 16) * 0.1, rel=0.1)
+    assert loads[1].deviation > 2 * loads[0].deviation
+
+
+def test_the_judgement_of_the_balancer_does_not_flap() -> None:
+    load = Load(dispersion=0.5, pooled=True)
+    assert observe(load, [], 0, 0, 0, 1.0, 0.5).pooled
+    assert not observe(replace(load, pooled=False), [], 0, 0, 0, 1.0, 0.5).pooled
 
 
 def test_a_full_pod_still_shows_what_arrives() -> None:

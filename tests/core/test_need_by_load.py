@@ -9,7 +9,7 @@ import pytest
 
 from mpm_operator.core.estimator import Load
 from mpm_operator.core.law import by_load, remember
-from mpm_operator.core.snapshot import Pod, PodPhase
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
 from mpm_operator.core.survey import Survey
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 STEADY = Load(samples=60, rate=300.0, inside=125.0, served=1000.0, held=1000.0)
 """300 requests a second of one second each."""
+REPORT = Report(
+    at=0.0, boot="a", state=PodState.SERVING, servers=1, threads_per_child=25, threads_ceiling=64, busy=12,
+    idle=13, total=25, queue=0, backlog_limit=511, overflows=0, connections=0, keep_alive=0, accesses=0,
+    busy_ms=0, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0, memory_limit=0,
+)  # fmt: skip
 
 
 def needed(
@@ -35,6 +40,42 @@ def test_a_backlog_that_spare_slots_drain_asks_for_no_pod(
     effective: Callable[..., Any], queue: int, pods: int
 ) -> None:
     assert needed(effective, STEADY, queue, coming=13)[0] == pods
+
+
+def staffed(effective: Callable[..., Any], cpu_ms: int, **more: int) -> int:
+    """Pods for 300 erlangs where five pods report; a request takes `cpu_ms` of CPU of its second."""
+    directives = effective({"threadsPerChild": 25, "maxRequestWorkers": 10_000, **more})
+    pods = [Pod(f"shop-{n}", PodPhase.READY, 0.0, report=REPORT) for n in range(5)]
+    seen = Survey(accepting=pods, busy=60, slots=125)
+    return by_load(directives, replace(STEADY, burnt=cpu_ms), seen, 5, pooled=False).want
+
+
+def test_pods_that_may_burst_are_fewer(effective: Callable[..., Any]) -> None:
+    """A request waits only where the burst is exhausted: threads first, then pods."""
+    plain = staffed(effective, 0, threadLimit=25)
+    assert plain == 18  # 300 / (0.68 x 25): at most 5 % wait
+    assert staffed(effective, 0) == 15
+    assert staffed(effective, 0, threadLimit=30) == plain  # too little room to catch a random peak
+
+
+def test_full_ordinary_slots_are_no_reason_for_a_pod_where_threads_may_be_added(
+    effective: Callable[..., Any],
+) -> None:
+    directives = effective({"threadsPerChild": 25, "maxRequestWorkers": 10_000})
+    pods = [Pod("shop-0", PodPhase.READY, 0.0, report=REPORT)]
+    calm = replace(STEADY, rate=18.0, inside=18.0)
+    for busy, pods_wanted in ((25, 1), (64, 2)):
+        seen = Survey(accepting=pods, busy=busy, queue=3, slots=25)
+        assert by_load(directives, calm, seen, 1, pooled=False).want == pods_wanted
+
+
+def test_a_burst_that_the_cpu_cannot_carry_does_not_count(effective: Callable[..., Any]) -> None:
+    assert staffed(effective, 10) == 15  # 0.8 / 0.01 = 80 slots
+    assert staffed(effective, 40) == 18  # 0.8 / 0.04 = 20 slots
+
+
+def test_a_burst_counts_only_within_max_request_workers(effective: Callable[..., Any]) -> None:
+    assert staffed(effective, 0, maxRequestWorkers=150) == 18
 
 
 def test_overflowing_queues_double_the_pods_once(effective: Callable[..., Any]) -> None:

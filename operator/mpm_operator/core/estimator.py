@@ -8,7 +8,7 @@ are lost unseen and the load is "at least".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp, sqrt
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 1.0
 RATE_SECONDS = 8.0
 """Time constant of the arrival rate."""
+VARIANCE_SECONDS = 120.0
+"""Time constant of the variance: that of the load's restlessness, not of one jump."""
+BALANCER_SECONDS = 60.0
+"""Time constant of the judgement of the balancer."""
+EVEN, UNEVEN = 0.4, 0.6
+"""Below EVEN the pods are one queue, until UNEVEN; random dealing gives 1, round robin more than a half."""
 SERVICE_SECONDS = 30.0
 """Time constant of the service time: it changes slowly, and rare completions must not shake it."""
 JUMP_SIGMAS = 4.0
@@ -36,6 +42,7 @@ class Basis:
     accesses: int
     inside: int
     busy_ms: int
+    cpu_ms: int
     overflows: int
     arrivals: float = 0.0
     """Requests a second."""
@@ -51,11 +58,19 @@ class Load:
     samples: int = 0
     rate: float = 0.0
     """Mean arrivals a second."""
+    variance: float = 0.0
+    """Mean square of what arrivals of a second differ from their mean."""
     inside: float = 0.0
     """Slots that are always busy: a floor that needs no service time and sees requests that never end."""
     served: float = 0.0
     """Completions, fading, and the slot seconds they took: their quotient is the service time."""
     held: float = 0.0
+    burnt: float = 0.0
+    """CPU seconds of the same completions."""
+    dispersion: float = 1.0
+    """Mean of the survey's dispersion."""
+    pooled: bool = False
+    """The balancer evens the pods out, so that they serve as one queue."""
     overflowing: bool = False
     """Connections were lost since the last sample."""
     held_back: float = 0.0
@@ -71,9 +86,14 @@ class Load:
         return self.held / self.served if self.served > 0 else 0.0
 
     @property
+    def cpu_share(self) -> float:
+        """CPUs that a busy slot takes."""
+        return self.burnt / self.held if self.held > 0 else 0.0
+
+    @property
     def deviation(self) -> float:
-        """Standard error of the offered load: that of a Poisson stream's mean over the time constant."""
-        return sqrt(self.rate / (2 * RATE_SECONDS)) * self.service_seconds
+        """Standard error of the offered load: from the variance seen, that of a Poisson stream at least."""
+        return sqrt(max(self.rate, self.variance) / (2 * RATE_SECONDS)) * self.service_seconds
 
     @property
     def offered(self) -> float:
@@ -81,12 +101,20 @@ class Load:
         return max(self.rate * self.service_seconds, self.inside)
 
 
-def observe(load: Load, pods: Iterable[Pod], busy: int, idle: int, queue: int, now: float) -> Load:
+def observe(
+    load: Load,
+    pods: Iterable[Pod],
+    busy: int,
+    idle: int,
+    queue: int,
+    now: float,
+    dispersion: float | None = None,
+) -> Load:
     """Return the estimate after the lines in `pods`; called at any moment, it samples once a second."""
     if now - load.sampled_at < SAMPLE_SECONDS - 1e-6:
         return load
     bases: dict[str, Basis] = {}
-    served = held = 0.0
+    served = held = burnt = 0.0
     overflowing = False
     for pod in pods:
         report = pod.report
@@ -106,8 +134,18 @@ def observe(load: Load, pods: Iterable[Pod], busy: int, idle: int, queue: int, n
         bases[pod.name] = _basis(report, arrived / passed, done / passed)
         served += done
         held += max(0, report.busy_ms - old.busy_ms) / 1000
+        burnt += max(0, report.cpu_ms - old.cpu_ms) / 1000
         overflowing |= report.overflows > old.overflows
-    return _sample(load, bases, served, held, overflowing, busy, idle, queue, now)
+    sampled = _sample(load, bases, served, held, burnt, overflowing, busy, idle, queue, now)
+    return _judge_balancer(sampled, dispersion)
+
+
+def _judge_balancer(load: Load, dispersion: float | None) -> Load:
+    """Return the load with what the evenness of the pods tells of the balancer."""
+    if dispersion is None:
+        return load
+    mean = load.dispersion + (dispersion - load.dispersion) / BALANCER_SECONDS
+    return replace(load, dispersion=mean, pooled=mean < (UNEVEN if load.pooled else EVEN))
 
 
 def _basis(report: Report, arrivals: float, completions: float) -> Basis:
@@ -117,6 +155,7 @@ def _basis(report: Report, arrivals: float, completions: float) -> Basis:
         report.accesses,
         report.busy + report.queue,
         report.busy_ms,
+        report.cpu_ms,
         report.overflows,
         arrivals,
         completions,
@@ -128,6 +167,7 @@ def _sample(
     bases: Mapping[str, Basis],
     served: float,
     held: float,
+    burnt: float,
     overflowing: bool,
     busy: int,
     idle: int,
@@ -152,11 +192,15 @@ def _sample(
         sampled_at=now,
         samples=samples,
         rate=load.rate + gain * (seen - load.rate),
+        variance=load.variance + ((seen - load.rate) ** 2 - load.variance) * passed / VARIANCE_SECONDS,
         # Falls fast and rises slowly: slots that long requests hold stay busy, and only they shall show here.
         # The plain mean would be too high, for pods send a line just when they run full.
         inside=load.inside + (max(gain, 0.5) if busy < load.inside else gain) * (busy - load.inside),
         served=load.served * fade + served,
         held=load.held * fade + held,
+        burnt=load.burnt * fade + burnt,
+        dispersion=load.dispersion,
+        pooled=load.pooled,
         overflowing=overflowing,
         held_back=load.held_back + passed if still else 0.0,
         queue_before=queue,

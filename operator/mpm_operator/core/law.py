@@ -22,6 +22,12 @@ DRAINING_DIVISOR = 4
 """At most a quarter of the pods drains at the same time; the window before it has looked back long enough."""
 LEAST_STEP = 4
 """Few pods grow by so many at once: the HPA's default, found good there."""
+BURST_PERCENT = 30
+"""How often a request may need a thread beyond ThreadsPerChild, where the pods may add them."""
+BURST_ROOM = 1.5
+"""A burst counts from this many times the ordinary slots."""
+BURST_CPU = 0.8
+"""Share of its CPU quota up to which a pod adds threads (`mpm_worker.burst`)."""
 HELD_BACK_SECONDS = 2.0
 """A queue that stands still for so long before full slots is no backlog: its clients wait to ask again."""
 
@@ -95,10 +101,13 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
     offered, slots = load.offered, effective.slots_per_pod
     backlog = seen.queue * load.service_seconds / DRAIN_QUEUE_SECONDS
     # What is spare against waiting also drains a queue: it asks for more pods only where that is too little.
-    want = max(pods_for(offered, slots, percent, pooled=pooled), ceil((offered + backlog) / slots))
+    burst = burst_slots(effective, load, seen, have)
+    # Where pods add threads in milliseconds, ordinary slots that are full are no reason for a pod.
+    full = max(seen.slots, burst * len(seen.accepting)) if burst > slots else seen.slots
+    want = max(staff(offered, slots, burst, percent, pooled), ceil((offered + backlog) / slots))
     # Leave only when the load is surely less: or noise around a whole number of pods would flap for ever.
     sure = offered + SURE_DEVIATIONS * load.deviation
-    keep = pods_for(sure, slots, percent, pooled=pooled)
+    keep = staff(sure, slots, burst, percent, pooled)
     why = (
         f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({load.rate:.1f} requests/s x "
         f"{load.service_seconds * 1000:.0f} ms, {seen.queue} waiting): at most {percent} % have to wait"
@@ -117,11 +126,39 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
         if steadily > max(want, have):
             want, reason = steadily, "QueueFormed"
             why = f"{seen.queue} requests wait steadily before full slots: {want} of the {most} pods for them"
-    elif seen.coming == 0 and want <= have and seen.queue > 0 and seen.busy >= seen.slots:
+    elif seen.coming == 0 and want <= have and seen.queue > 0 and seen.busy >= full:
         want, reason = have + 1, "QueueFormed"
         why = f"{seen.queue} requests wait before full slots: one pod at once, more when the load is known"
     step = max(1, have // DRAINING_DIVISOR)
     return Need(want, max(want, keep), step, step, Spawn(), reason, why)
+
+
+def staff(load: float, slots: int, burst: int, percent: int, pooled: bool) -> int:
+    """Return the pods for `load` erlangs: at most `percent` of the requests wait although a pod may go up to
+    `burst` slots, and at most BURST_PERCENT need more than its `slots`.
+
+    Threads first, then pods: a request waits only where the burst is exhausted, so that is what
+    waitProbabilityPercent promises; pods for the ordinary slots alone would pay for it twice.
+    """
+    if pooled or burst <= slots:
+        return pods_for(load, slots, percent, pooled=pooled)
+    at_ceiling = pods_for(load, burst, percent, pooled=False)
+    return max(at_ceiling, pods_for(load, slots, max(percent, BURST_PERCENT), pooled=False))
+
+
+def burst_slots(effective: Effective, load: Load, seen: Survey, have: int) -> int:
+    """Return the slots to which a pod may go by itself: limit, share of MaxRequestWorkers, CPU."""
+    quotas = [pod.report.cpu_quota for pod in seen.accepting if pod.report is not None]
+    most = min(
+        effective.thread_limit * effective.processes_per_pod,
+        effective.max_request_workers // max(1, have),
+    )
+    if not quotas:
+        return effective.slots_per_pod
+    if load.cpu_share > 0:
+        most = min(most, int(BURST_CPU * min(quotas) / load.cpu_share))
+    # Too little room to catch a pod's share of a random peak is none.
+    return most if most >= BURST_ROOM * effective.slots_per_pod else effective.slots_per_pod
 
 
 def remember(

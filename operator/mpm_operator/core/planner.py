@@ -63,14 +63,16 @@ def _think(snapshot: Snapshot, now: float) -> _Thought:
     # Pods on their way out count for the load: what reaches them still will reach the others.
     leaving = (*seen.victims, *seen.strays, *seen.terminating)
     busy = seen.busy + sum([pod.report.busy for pod in leaving if pod.report is not None])
-    load = estimator.observe(memory.load, (*seen.accepting, *leaving), busy, seen.shown.idle, seen.queue, now)
+    load = estimator.observe(
+        memory.load, (*seen.accepting, *leaving), busy, seen.shown.idle, seen.queue, now, seen.dispersion
+    )
     if effective.band is not None:
         spawn = memory.spawn
         if memory.rolling and not snapshot.rolling:
             spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
         need = law.by_band(effective, effective.band, seen, base.have, spawn, now)
     else:
-        need = law.by_load(effective, load, seen, base.have, snapshot.pooled)
+        need = law.by_load(effective, load, seen, base.have, snapshot.pooled or load.pooled)
     peaks = law.remember(memory.peaks, need.keep, effective.scale_down_stabilization_seconds, now)
     size = sizing.size(snapshot, seen, base, need, peaks[0][1], now)
     return _Thought(seen, base, load, need, peaks, size)

@@ -47,6 +47,8 @@ class Survey:
     """Accepting pods without any line ever."""
     busy: int = 0
     queue: int = 0
+    squares: int = 0
+    """Sum over accepting pods of (busy + queue) squared: how evenly they are loaded."""
     slots: int = 0
     """Slots of accepting pods, burst threads not counted: they are a help, not a capacity to plan with."""
     shown: Totals = field(default_factory=Totals)
@@ -56,6 +58,16 @@ class Survey:
     def load(self) -> int:
         """Slots wanted at this moment: busy ones and everything that waits."""
         return self.busy + self.queue
+
+    @property
+    def dispersion(self) -> float | None:
+        """Variance over mean of the pods' loads; None where nothing can be said.
+
+        About 1 when connections are dealt at random, near 0 when the least busy pod gets the next one.
+        """
+        pods = len(self.accepting) - self.unheard
+        mean = self.load / pods if pods > 1 else 0.0
+        return (self.squares - pods * mean * mean) / (pods - 1) / mean if mean > 1 else None
 
     @property
     def have(self) -> int:
@@ -82,7 +94,7 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
     """Sort the pods and add them up."""
     seen = Survey()
     per_pod = snapshot.effective.slots_per_pod
-    busy = idle = total = queue = 0
+    busy = idle = total = queue = squares = 0
     accepting = seen.accepting
     for pod in snapshot.pods:
         report = pod.report
@@ -104,9 +116,10 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         idle += report.idle
         total += report.total
         queue += report.queue
+        squares += (report.busy + report.queue) ** 2
         young = report.uptime_ms < YOUNG_MS
         seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
-    seen.busy, seen.queue = busy, queue
+    seen.busy, seen.queue, seen.squares = busy, queue, squares
     seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
     if snapshot.replicas is not None:
         seen.unseen = max(0, snapshot.replicas - seen.living)
