@@ -34,21 +34,27 @@ def app(environ, start_response):
 """
 
 WITHOUT = """
+from time import monotonic
 from mpm_worker.scoreboard import READY, WRITE, Slot
 
-def _letter(self, letter=READY, **options):
+def _begin(self, letter, **options):
+    self.mark = monotonic()
     self._letters[self._index] = letter
 
-def _write(self, text, client=""):
+def _request(self, text, client=""):
     self._letters[self._index] = WRITE
 
-Slot.begin = Slot.release = _letter
-Slot.request = _write
-Slot.done = lambda self, sent: None
+def _done(self, sent):
+    self.mark = monotonic()
+
+def _release(self, letter=READY):
+    self._letters[self._index] = letter
+
+Slot.begin, Slot.request, Slot.done, Slot.release = _begin, _request, _done, _release
 from plain import app
 """
-"""Letters alone: the models read them to see who is free, so without them another server would be measured.
-Imported with the application, so in the serving process only."""
+"""Letters and two readings of the clock: the event model decides by them, so without them another server
+would be measured. Imported with the application, so in the serving process only."""
 
 SLEEPER = """
 import time

@@ -101,15 +101,15 @@ class Observer:
         rows = board.live[Live.ROWS]
         slots = rows * board.threads
         accepted = sum(board.server(row)[Server.ACCEPTED] for row in range(rows))
-        busy_us = sum(board.busy_us[:slots])
-        return Totals(sum(board.accesses[:slots]), sum(board.sent[:slots]), accepted, busy_us // 1000)
+        busy = sum(board.busy[:slots])
+        return Totals(sum(board.accesses[:slots]), sum(board.sent[:slots]), accepted, int(busy * 1000))
 
     def durations(self) -> Durations:
         board = self._board
         used = board.live[Live.ROWS] * board.threads
         starts = range(0, len(board.durations), board.slots)
         counts = tuple(sum(board.durations[start : start + used]) for start in starts)
-        return Durations(counts, sum(board.took_us[:used]) / 1e6)
+        return Durations(counts, sum(board.took[:used]))
 
     def resources(self, before: procfs.Cpu) -> Resources:
         """:param before: what the last call gave; a process that was just reaped must not make it smaller"""

@@ -205,7 +205,7 @@ class Routes:
                     accesses=board.accesses[index],
                     letter=letter,
                     seconds=max(0.0, now - (board.since[index] or now)),
-                    milliseconds=board.last_ms[index],
+                    milliseconds=board.last[index] * 1e3,
                     sent=board.sent[index],
                     client=clients.rstrip(b"\0").decode("utf-8", "replace"),
                     request=bytes(board.requests[index * width : (index + 1) * width])

@@ -1,9 +1,9 @@
 """The scoreboard: shared memory that every slot writes for itself and the supervisor reads.
 
 Laid out in columns, one cell a slot, so that totals are sums over one run of memory and letters are read as
-they are printed. Each cell has one writer at a time and is at most eight aligned bytes, so nobody locks.
-Counters belong to the slot, not to the process in it (as access_count in httpd's scoreboard.h): they survive
-the death of a process and never go back.
+they are printed. Times are seconds. Each cell has one writer at a time and is at most eight aligned bytes, so
+nobody locks. Counters belong to the slot, not to the process in it (as access_count in httpd's scoreboard.h):
+they survive the death of a process and never go back.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import mmap
 import time
 from bisect import bisect_left
 from enum import IntEnum, auto
+from struct import Struct
 from typing import Any
 
 DEAD, STARTING, READY, READ, WRITE, KEEPALIVE, CLOSING, LOGGING, DNS = b".S_RWKCLD"
@@ -93,9 +94,7 @@ class Scoreboard:
         self.rows, self.threads, self.extended = rows, threads, extended
         self.slots = slots = rows * threads
         columns = {"live": len(Live) * _CELL, "servers": rows * len(Server) * _CELL}
-        columns |= dict.fromkeys(
-            ("accesses", "sent", "busy_us", "took_us", "since", "last_ms"), slots * _CELL
-        )
+        columns |= dict.fromkeys(("accesses", "sent", "busy", "took", "since", "last"), slots * _CELL)
         # One column a bucket, so that a bucket of all slots is one run of memory.
         columns |= {"durations": (len(BOUNDS) + 1) * slots * _CELL}
         columns |= {"letters": slots, "requests": slots * (LINE if extended else TEXT)}
@@ -112,11 +111,11 @@ class Scoreboard:
         self.servers: memoryview[int] = parts["servers"].cast("q")
         self.accesses: memoryview[int] = parts["accesses"].cast("q")
         self.sent: memoryview[int] = parts["sent"].cast("q")
-        self.busy_us: memoryview[int] = parts["busy_us"].cast("q")
-        self.took_us: memoryview[int] = parts["took_us"].cast("q")
+        self.busy: memoryview[Any] = parts["busy"].cast("d")
+        self.took: memoryview[Any] = parts["took"].cast("d")
         self.durations: memoryview[int] = parts["durations"].cast("q")
         self.since: memoryview[Any] = parts["since"].cast("d")
-        self.last_ms: memoryview[Any] = parts["last_ms"].cast("d")
+        self.last: memoryview[Any] = parts["last"].cast("d")
         self.letters: memoryview[int] = parts["letters"]
         self.requests: memoryview[int] = parts["requests"]
         self.clients: memoryview[int] = parts["clients"]
@@ -168,16 +167,18 @@ class Slot:
     """
 
     __slots__ = (
-        *("_accesses", "_asked", "_busy", "_index", "_sent", "_took", "_width", "mark"),
-        *("_board", "_fresh", "_letters", "_slots"),
+        *("_accesses", "_asked", "_busy", "_index", "_sent", "_took", "mark"),
+        *("_board", "_fresh", "_letters", "_slots", "_text", "_write"),
     )
 
     def __init__(self, board: Scoreboard, index: int) -> None:
         self._board, self._index = board, index
         self._letters, self._slots = board.letters, board.slots
-        self._width = LINE if board.extended else TEXT
+        width = LINE if board.extended else TEXT
+        self._text = index * width
+        self._write = Struct(f"{width}s").pack_into  # cuts and fills with zeros in one go
         self._accesses, self._sent = board.accesses[index], board.sent[index]
-        self._busy, self._took = board.busy_us[index], board.took_us[index]
+        self._busy, self._took = board.busy[index], board.took[index]
         self.mark = time.monotonic()
         self._asked = 0.0
         self._fresh = False
@@ -199,8 +200,8 @@ class Slot:
 
     def request(self, text: bytes, client: str = "") -> None:
         """What is shown of the current request: method and path, or the line and the client when extended."""
-        board, index, width = self._board, self._index, self._width
-        board.requests[index * width : index * width + width] = text[:width].ljust(width, b"\0")
+        board, index = self._board, self._index
+        self._write(board.requests, self._text, text)
         if board.extended:
             board.clients[index * TEXT : index * TEXT + TEXT] = client.encode()[:TEXT].ljust(TEXT, b"\0")
         self._letters[index] = WRITE
@@ -216,9 +217,9 @@ class Slot:
         took = now - (self._asked or self.mark)
         self._asked = 0.0
         board.durations[bisect_left(BOUNDS, took) * self._slots + index] += 1
-        board.last_ms[index] = took * 1e3
-        self._took = board.took_us[index] = self._took + int(took * 1e6)
-        self._busy = board.busy_us[index] = self._busy + int((now - self.mark) * 1e6)
+        board.last[index] = took
+        self._took = board.took[index] = self._took + took
+        self._busy = board.busy[index] = self._busy + (now - self.mark)
         self._accesses = board.accesses[index] = self._accesses + 1
         self._sent = board.sent[index] = self._sent + sent
         self.mark = now
@@ -230,7 +231,6 @@ class Slot:
         self._letters[index] = letter
         if not self._fresh:
             now = time.monotonic()
-            self._busy = board.busy_us[index] = self._busy + int((now - self.mark) * 1e6)
+            self._busy = board.busy[index] = self._busy + (now - self.mark)
             self.mark = now
             self._fresh = True
-        board.since[index] = self.mark

@@ -43,7 +43,7 @@ class SlotLine:
     accesses: int
     letter: str
     seconds: float
-    """Since the present state of the slot began."""
+    """Since the slot was last taken, by a request or a connection."""
     milliseconds: float
     """Duration of its last request."""
     sent: int
@@ -229,6 +229,6 @@ def _table(slots: Sequence[SlotLine]) -> str:
     head = "".join(f"<th>{head}</th>" for head in heads)
     return (
         f'<table border="0">\n<tr>{head}</tr>\n{body}</table>\n'
-        "<p>Srv: server and slot; Acc: requests of the slot; M: mode; SS: seconds since the mode began; "
+        "<p>Srv: server and slot; Acc: requests of the slot; M: mode; SS: seconds since it was last taken; "
         "Req: milliseconds of the last request; KiB: sent by the slot</p>\n"
     )
