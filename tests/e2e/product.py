@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testcluster import binaries
+from testcluster import binaries, definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ def repository_and_tag(image: str) -> tuple[str, str]:
 
 def install(cluster: Cluster, *extra: str) -> None:
     """`helm upgrade --install` of the chart with this checkout's images, until its pods are ready."""
+    definition.withdraw(cluster)
     repository, tag = repository_and_tag(cluster.operator_image)
     worker_repository, worker_tag = repository_and_tag(cluster.worker_image)
     cluster.helm(

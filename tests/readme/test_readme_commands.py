@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blocks import ROOT, blocks
-from testcluster import binaries
+from testcluster import binaries, definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +68,7 @@ def shell(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
         return ended.stdout
 
+    definition.withdraw(cluster)
     yield run
     run("kubectl delete webservers --all --wait=true")
     run("helm uninstall mpm-operator --namespace mpm-system --ignore-not-found --wait")

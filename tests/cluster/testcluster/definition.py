@@ -38,3 +38,10 @@ def defined(cluster: Cluster) -> Iterator[Cluster]:
     finally:
         if not there:
             cluster.kubectl("delete", "crd", NAME)
+
+
+def withdraw(cluster: Cluster) -> None:
+    """Take away a definition that Helm did not make, and with it every WebServer: the chart shall bring its own."""
+    labels = cluster.kubectl("get", "crd", NAME, "--ignore-not-found", "--output=jsonpath={.metadata.labels}")
+    if "Helm" not in labels:
+        cluster.kubectl("delete", "crd", NAME, "--ignore-not-found")
