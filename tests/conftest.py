@@ -17,7 +17,7 @@ pytest_plugins = ["testcluster.fixtures"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that need the cluster last, and of these the longest first: side by side they end soon."""
+    """Run the tests that need the cluster last, the longest of these first."""
     items.sort(
         key=lambda item: (item.get_closest_marker("cluster") is not None, "e2e" not in item.path.parts)
     )

@@ -41,7 +41,7 @@ def defined(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def withdraw(cluster: Cluster) -> None:
-    """Take away a definition that Helm did not make, and every WebServer with it: the chart brings its own."""
+    """Take away a definition that Helm did not make, and its WebServers: the chart brings its own."""
     labels = cluster.kubectl("get", "crd", NAME, "--ignore-not-found", "--output=jsonpath={.metadata.labels}")
     if "Helm" not in labels:
         cluster.kubectl("delete", "crd", NAME, "--ignore-not-found")
