@@ -49,3 +49,14 @@ def test_the_date_is_of_its_second() -> None:
     assert date_and_server(0) == date_and_server(0)
     assert date_and_server(1).startswith("Date: Thu, 01 Jan 1970 00:00:01 GMT\r\n")
     assert date_and_server(784111777).startswith("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+
+
+def test_secrets_are_kept_by_their_own_connection_only_and_few_of_them() -> None:
+    connection, other = Connection(), Connection()
+    for number in range(50):
+        cgi = send(connection, b"Cookie: kept=%d\r\n" % number)
+        assert cgi["HTTP_COOKIE"] == f"kept={number}"
+        assert len(connection._own) <= 4
+    assert send(connection, b"Cookie: kept=49\r\n")["HTTP_COOKIE"] == "kept=49"
+    send(other, b"")
+    assert not other._own

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mpm_worker.http.chunks import ChunkedBody
 from mpm_worker.http.errors import Limits, ProtocolError
-from mpm_worker.http.fields import Fields, parse_fields
+from mpm_worker.http.fields import Fields, Lines, parse_fields
 from mpm_worker.http.lines import HeadLines
 from mpm_worker.http.target import parse_request_line
 
@@ -86,6 +86,7 @@ class Connection:
         "_last",
         "_left",
         "_lines",
+        "_own",
         "_searched",
         "eof",
         "host",
@@ -104,6 +105,7 @@ class Connection:
         self._last: tuple[bytes, Fields] | None = None
         # The last head and what it became, when it had no body: clients that poll send nothing else.
         self._again: tuple[bytes, Request] | None = None
+        self._own: Lines = {}
         self._left = 0
         self._chunks: ChunkedBody | None = None
         self._error: ProtocolError | None = None
@@ -205,7 +207,7 @@ class Connection:
         last = self._last
         if last is not None and last[0] == section:
             return last[1]
-        fields = parse_fields(section.decode("latin-1"), most)
+        fields = parse_fields(section.decode("latin-1"), most, self._own)
         self._last = (section, fields) if len(section) <= 1024 else None
         return fields
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from httptools import HttpParserError, HttpRequestParser
 
@@ -30,11 +30,15 @@ _ONCE: Final = {
     "CONTENT_TYPE": "Content-Type (RFC 9110, 8.3)",
 }
 
+Lines: TypeAlias = dict[str, tuple[str, str, int]]
+
 # Clients repeat their lines to the byte, so a line is read once: CGI's name, value and mark. Bounded in count
 # and size; secrets are not kept.
-_KNOWN: dict[str, tuple[str, str, int]] = {}
+_KNOWN: Lines = {}
 _KNOWN_MOST: Final = 1024
 _KNOWN_LENGTH: Final = 256
+_OWN_LENGTH: Final = 1024
+_OWN_MOST: Final = 4
 _SECRETS: Final = frozenset(("HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION"))
 
 
@@ -58,16 +62,17 @@ class Fields:
         self.plain = plain
 
 
-def parse_fields(section: str, most: int) -> Fields:
+def parse_fields(section: str, most: int, own: Lines) -> Fields:
     """The lines between request line and empty line, without the CRLF of the last; at most `most` of them.
 
+    `own` is the caller's, one a connection: secrets that it has sent are remembered there and nowhere else.
     Raises ProtocolError, or ValueError when a line breaks the grammar: `mpm_worker.http.lines` says which.
     """
     lines = section.split("\r\n") if section else []
     cgi: dict[str, str] = {}
     marks = 0
     for line in lines:
-        name, value, mark = _KNOWN.get(line) or _read_line(line)
+        name, value, mark = _KNOWN.get(line) or own.get(line) or _read_line(line, own)
         if name in cgi:
             value = _join(name, cgi[name], value)
         cgi[name] = value
@@ -80,7 +85,7 @@ def parse_fields(section: str, most: int) -> Fields:
     return fields
 
 
-def _read_line(line: str) -> tuple[str, str, int]:
+def _read_line(line: str, own: Lines) -> tuple[str, str, int]:
     match = _LINE(line)
     if match is None:
         raise ValueError("a line of the header section breaks the grammar")
@@ -93,7 +98,12 @@ def _read_line(line: str) -> tuple[str, str, int]:
     if _second_reading(line) != (match[1], value):
         mark |= _DOUBTED
     read = (name, value, mark)
-    if len(line) <= _KNOWN_LENGTH and name not in _SECRETS:
+    if name in _SECRETS:
+        if len(own) >= _OWN_MOST:
+            own.clear()
+        if len(line) <= _OWN_LENGTH:
+            own[line] = read
+    elif len(line) <= _KNOWN_LENGTH:
         if len(_KNOWN) >= _KNOWN_MOST:
             _KNOWN.clear()
         _KNOWN[line] = read

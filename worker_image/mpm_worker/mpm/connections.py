@@ -80,9 +80,12 @@ class Connections:
         :param idle_slots: of how many `threads`; no connection is accepted without one
         """
         self._gate(idle_slots, threads)
-        left = max(0.0, self._tick_due - time.monotonic()) if wait else 0.0
+        left = self._tick_due - time.monotonic()
+        if left <= 0:
+            self._tick()
+            left = 0.0
         clients = self._clients
-        for number, mask in self._epoll.poll(left, _MOST_EVENTS):
+        for number, mask in self._epoll.poll(left if wait else 0.0, _MOST_EVENTS):
             client = clients.get(number)
             if client is not None:
                 client.again = True
@@ -95,8 +98,6 @@ class Connections:
                 self.news = self._look = True
             elif number in self._listeners:
                 self._accept(self._listeners[number], max(1, idle_slots))
-        if time.monotonic() >= self._tick_due:
-            self._tick()
 
     def _quiet(self) -> None:
         try:

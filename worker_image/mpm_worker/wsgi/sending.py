@@ -17,7 +17,7 @@ def is_tls(sock: socket.socket) -> bool:
 
 def send_some(sock: socket.socket, data: bytes) -> int:
     """As `sock.send`, which with a timeout begins with a poll(2): here only when there was no room."""
-    if is_tls(sock):
+    if type(sock) is not socket.socket:
         return sock.send(data)
     try:
         return os.write(sock.fileno(), data)
