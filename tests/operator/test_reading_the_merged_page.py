@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
