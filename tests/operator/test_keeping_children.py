@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -155,3 +156,22 @@ def test_a_paused_webserver_is_watched_and_left_alone(shop: Stage) -> None:
     shop.patch({"spec": {"paused": False}})
     shop.ready(2)
     assert shop.need("service")["spec"]["ports"][0]["port"] == 80
+
+
+def test_a_deployment_that_lost_its_label_keeps_its_pods(stage: Stage) -> None:
+    stage.start_operator()
+    stage.server(replicas=3)
+    stage.ready(3)
+    before = stage.need("deployment")
+    pods = {pod["metadata"]["uid"] for pod in stage.pods()}
+    stage.kubectl("label", "deployment", "shop", "app.kubernetes.io/managed-by-")
+    stage.until(
+        lambda: "app.kubernetes.io/managed-by" in stage.need("deployment")["metadata"]["labels"],
+        10,
+        "the label to come back",
+    )
+    time.sleep(2)
+    after = stage.need("deployment")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert {pod["metadata"]["uid"] for pod in stage.pods()} == pods
+    assert ": None replicas" not in stage.operators[0].said().rpartition("replicas 1 -> 3")[2]

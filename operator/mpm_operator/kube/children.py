@@ -95,6 +95,17 @@ class Applier:
             self._caches[kind].put(answer)
         return [f"{kind.kind}/{name_of(body)}" for kind, body in differing]
 
+    async def standing(self, key: Key, owner_uid: str) -> Object | None:
+        """Return the WebServer's Deployment if there is one.
+
+        One that lost our label is in no cache, and yet it runs: what its pods are goes on counting.
+        """
+        cached = self._caches[DEPLOYMENTS].get(key.namespace, key.name)
+        if cached is not None:
+            return cached
+        live = await self._client.get(DEPLOYMENTS, key.namespace, key.name)
+        return live if live is not None and controlled_by(live, owner_uid) else None
+
     async def _write(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
         """Apply the child; what the server refused is not sent again for a while. Raises ChildRefused."""
         meta = body["metadata"]

@@ -126,14 +126,15 @@ class Reconciler:
             return await self._blocked(key, server, known, verdict)
         effective, corrections = normalise(spec)
         owner = Owner(key.name, key.namespace, known.uid)
-        before = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name)
+        before = await self._tools.applier.standing(key, known.uid)
         verdict = _said_of(corrections)
         if not spec.paused:
             verdict = await self._children(key, owner, spec, effective, corrections, before)
         if verdict.untouchable or (before is None and (spec.paused or not verdict.accepted)):
             return await self._blocked(key, server, known, verdict)
         # A Deployment that was made a moment ago shows the API server's default of one replica: no fact yet.
-        now = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name) if before is not None else None
+        cached = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name)
+        now = (cached or before) if before is not None else None
         snapshot = self._tools.observer.snapshot(key, server, spec, effective, known.memory, now)
         return await self._act(key, server, known, owner, snapshot, verdict)
 
