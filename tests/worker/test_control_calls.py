@@ -97,9 +97,8 @@ def test_a_change_out_of_bounds_names_the_field_and_changes_nothing(start) -> No
         assert worker.scoreboard()["settings"] == before["settings"]
 
 
+@pytest.mark.parametrize("mpm", ["worker", "event"])
 def test_threads_come_and_go_in_the_same_process(start, mpm: str) -> None:
-    if mpm == "prefork":
-        pytest.skip("prefork has one thread a process")
     worker = start("--mpm", mpm, "--threads", "2", "--processes", "2")
     before = pids(worker.scoreboard())
     for threads in (8, 3, 1, 5):

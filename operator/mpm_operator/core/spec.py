@@ -107,8 +107,8 @@ class MPMDirectives(_Value, frozen=True):
     threads_per_child: Annotated[
         Count | None,
         Meta(
-            description="ThreadsPerChild: threads of each server, changed live; left out it is tuned (25 "
-            "at first)."
+            description="ThreadsPerChild: threads of each server, changed live; left out: 25, and as many "
+            "more as a burst needs, up to ThreadLimit."
         ),
     ] = None
     thread_limit: Annotated[
@@ -233,8 +233,8 @@ class Scaling(_Value, frozen=True):
     resize: Annotated[
         Resize,
         Meta(
-            description="InPlace: CPU and memory of the pods follow their threads by in-place resize where "
-            "the cluster has it."
+            description="InPlace: CPU and memory of the pods may follow their threads by in-place resize; "
+            "this version resizes no pod yet."
         ),
     ] = Resize.IN_PLACE
 
