@@ -174,4 +174,4 @@ def test_a_deployment_that_lost_its_label_keeps_its_pods(stage: Stage) -> None:
     after = stage.need("deployment")
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
     assert {pod["metadata"]["uid"] for pod in stage.pods()} == pods
-    assert ": None replicas" not in stage.operators[0].said().rpartition("replicas 1 -> 3")[2]
+    assert "for None replicas" not in stage.operators[0].said().rpartition("replicas 1 -> 3")[2]

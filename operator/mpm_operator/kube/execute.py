@@ -2,7 +2,8 @@
 
 Every step may be repeated. A pod that does not take its call does not hold up the others; the step is told as
 failed and the WebServer is planned again soon. Only two failures stop what follows: a ceiling that was not
-lowered (nothing may be raised on it) and a deletion cost that was not written (replicas may not be lowered).
+lowered (no other may be raised on it) and a deletion cost that was not written (replicas may not be lowered).
+Growth comes before all calls: new pods take only what was seen free, and need not wait for a pod's time-out.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ RENEW_SECONDS = QUIESCE_TTL_SECONDS / 3
 
 
 class StepFailed(Exception):
-    """Some steps of the plan failed; the text names them. Plan again."""
+    """Some steps of the plan failed; the text names them. Plan again after a backoff."""
+
+
+class PodsRefused(StepFailed):
+    """Only pods did not take their calls: plan again as soon as the plan says, the others need it."""
 
 
 class Executor:
@@ -59,22 +64,27 @@ class Executor:
         self._renewed: dict[str, float] = {}
 
     async def execute(self, key: Key, owner: Owner, secret: bytes, plan: Plan, *, may_scale: bool) -> None:
-        """Do what the plan says. Raises StepFailed at the end when a step failed, Fenced at once."""
+        """Do what the plan says.
+
+        Raises StepFailed or PodsRefused at the end when a step failed, Fenced at once.
+        """
         uids = {name_of(pod): uid_of(pod) for pod in self._caches[PODS].of(key)}
         run = _Run(self, key, secret, uids)
+        if may_scale:
+            await run.grow(owner, plan.replicas)
         lowered = await run.each(run.put(control) for control in plan.lower)
         await run.each(run.post(name, "resume", {}) for name in plan.resume)
         await run.each(run.quiesce(name) for name in plan.quiesce)
         await run.each(run.price(name, None) for name in plan.pardoned)
         priced = await run.each(run.price(name, VICTIM_COST) for name in plan.victims)
-        if may_scale:
-            await run.scale(owner, plan.replicas, lowered=lowered, priced=priced)
+        if may_scale and priced:
+            await run.shrink(owner, plan.replicas)
         if lowered:
             await run.each(run.put(control) for control in plan.controls)
         await run.each(run.post(one.pod, "rebalance", {"share": one.share}) for one in plan.rebalance)
         self._renewed = {uid: at for uid, at in self._renewed.items() if at > self._clock() - 600}
         if run.failures:
-            raise StepFailed("; ".join(run.failures))
+            raise (PodsRefused if run.only_pods else StepFailed)("; ".join(run.failures))
 
     async def control(self, uid: str, secret: bytes, method: str, path: str, body: dict[str, Any]) -> None:
         await self._boards.control(uid, secret, method, path, body)
@@ -127,6 +137,8 @@ class _Run:
         self._secret = secret
         self._uids = uids
         self.failures: list[str] = []
+        self.only_pods = True
+        """No failure was the API server's."""
 
     async def each(self, calls: Iterable[Awaitable[None]]) -> bool:
         """Make the calls of one step side by side; return whether all were taken."""
@@ -135,6 +147,7 @@ class _Run:
         for result in results:
             if isinstance(result, ControlRefused | APIError):
                 self.failures.append(str(result))
+                self.only_pods &= isinstance(result, ControlRefused)
                 good = False
             elif isinstance(result, BaseException):
                 raise result
@@ -154,14 +167,15 @@ class _Run:
     async def price(self, name: str, cost: int | None) -> None:
         await self._executor.price(self._key, name, cost)
 
-    async def scale(self, owner: Owner, replicas: int, *, lowered: bool, priced: bool) -> None:
+    async def grow(self, owner: Owner, replicas: int) -> None:
         now = self._executor.replicas(self._key)
-        if now is None or (replicas > now and not lowered) or (replicas < now and not priced):
-            return
-        try:
-            await self._executor.scale(self._key, owner, replicas)
-        except APIError as error:
-            self.failures.append(error.message)
+        if now is not None and replicas > now:
+            await self.each([self._executor.scale(self._key, owner, replicas)])
+
+    async def shrink(self, owner: Owner, replicas: int) -> None:
+        now = self._executor.replicas(self._key)
+        if now is not None and replicas < now:
+            await self.each([self._executor.scale(self._key, owner, replicas)])
 
     async def _to(self, name: str, method: str, path: str, body: dict[str, Any]) -> None:
         uid = self._uids.get(name)

@@ -22,7 +22,7 @@ from mpm_operator.manifests import Children, Owner, children, effective_status
 from . import metrics
 from . import status as shown
 from .children import ChildRefused, NameConflict
-from .execute import StepFailed
+from .execute import PodsRefused, StepFailed
 from .observe import replicas_of
 from .resources import CONFIGMAPS, DEPLOYMENTS, GENERATION_ANNOTATION, PODS, WEBSERVERS, name_of, uid_of
 
@@ -56,6 +56,8 @@ class _Known:
     """Of the last decision."""
     said: Note | None = None
     """The last Event about the spec."""
+    refusal: str = ""
+    """What pods refused last time; logged when it changes, for it is tried again every turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,12 @@ class Reconciler:
                 failure = error
         await self._say(server, known, plan, verdict)
         again = await self._tools.status.write(server, self._status(key, server, snapshot, plan, verdict))
-        if failure is not None:
+        if failure is not None and not isinstance(failure, PodsRefused):
             raise failure
+        refusal = str(failure or "")
+        if refusal and refusal != known.refusal:
+            logger.warning("%s: %s", key, refusal)
+        known.refusal = refusal
         return min(plan.due, again) if again is not None else plan.due
 
     async def _children(

@@ -1,0 +1,104 @@
+"""A pod that takes no calls against the rest of the plan, with an API server that takes every apply."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubernetes.client import ApiClient, Configuration
+
+from mpm_operator.core.plan import Control, Plan
+from mpm_operator.kube.caches import Caches
+from mpm_operator.kube.client import Client
+from mpm_operator.kube.execute import Executor, PodsRefused, StepFailed
+from mpm_operator.kube.resources import DEPLOYMENTS, PODS, WEBSERVER_LABEL, Key
+from mpm_operator.kube.scoreboards import Scoreboards
+from mpm_operator.manifests import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHOP = Key("demo", "shop")
+OWNER = Owner("shop", "demo", "uid-of-shop")
+
+
+class Taker(BaseHTTPRequestHandler):
+    """Answers every apply with the object and a newer version, or refuses when `refusing`."""
+
+    refusing = False
+
+    def do_PATCH(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body["metadata"] |= {"uid": "uid-d", "resourceVersion": "100"}
+        if self.refusing:
+            body = {"kind": "Status", "reason": "Forbidden", "message": "not today"}
+        text = json.dumps(body).encode()
+        self.send_response(403 if self.refusing else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class Desk:
+    """An executor, a Deployment of one replica, and a pod that nobody ever heard."""
+
+    def __init__(self, address: str) -> None:
+        configuration = Configuration()
+        configuration.host = address
+        self.caches = Caches()
+        self.client = Client(ApiClient(configuration), lambda: 10.0)
+        boards = Scoreboards(lambda key: None, lambda: 10.0)
+        self.executor = Executor(self.client, self.caches, boards)
+        for kind, name in ((DEPLOYMENTS, "shop"), (PODS, "shop-1")):
+            meta: dict[str, Any] = {"name": name, "namespace": "demo", "uid": f"uid-{name}"}
+            meta |= {"resourceVersion": "1", "labels": {WEBSERVER_LABEL: "shop"}}
+            self.caches[kind].put({"metadata": meta, "spec": {"replicas": 1}})
+
+    async def execute(self, plan: Plan) -> None:
+        await self.executor.execute(SHOP, OWNER, b"k" * 32, plan, may_scale=True)
+
+    @property
+    def replicas(self) -> int | None:
+        return self.executor.replicas(SHOP)
+
+
+@pytest.fixture
+def handler() -> type[Taker]:
+    return type("Handler", (Taker,), {})
+
+
+@pytest.fixture
+def desk(handler: type[Taker]) -> Iterator[Desk]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    made = Desk(f"http://127.0.0.1:{server.server_port}")
+    yield made
+    made.client.close()
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+async def test_growth_does_not_wait_for_a_pod_that_takes_no_calls(desk: Desk) -> None:
+    lower = (Control("shop-1", {"threadsCeiling": 3}),)
+    with pytest.raises(PodsRefused, match="shop-1"):
+        await desk.execute(Plan(desired=3, replicas=3, lower=lower))
+    assert desk.replicas == 3
+
+
+async def test_what_the_api_server_refuses_is_tried_again_after_a_backoff(
+    desk: Desk, handler: type[Taker]
+) -> None:
+    handler.refusing = True
+    with pytest.raises(StepFailed, match="not today") as caught:
+        await desk.execute(Plan(desired=3, replicas=3))
+    assert not isinstance(caught.value, PodsRefused)
+    assert desk.replicas == 1
