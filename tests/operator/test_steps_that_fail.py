@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
 from mpm_operator.core.plan import Control, Plan
 from mpm_operator.kube.caches import Caches
+from mpm_operator.kube.children import Applier, ChildRefused
 from mpm_operator.kube.client import Client
 from mpm_operator.kube.execute import Executor, PodsRefused, StepFailed
 from mpm_operator.kube.resources import DEPLOYMENTS, PODS, WEBSERVER_LABEL, Key
 from mpm_operator.kube.scoreboards import Scoreboards
-from mpm_operator.manifests import Owner
+from mpm_operator.manifests import Owner, scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,11 @@ class Taker(BaseHTTPRequestHandler):
     """Answers every apply with the object and a newer version, or refuses when `refusing`."""
 
     refusing = False
+    applied: ClassVar[list[str]] = []
+    """Paths with query, in order."""
 
     def do_PATCH(self) -> None:
+        self.applied.append(self.path)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         body["metadata"] |= {"uid": "uid-d", "resourceVersion": "100"}
         if self.refusing:
@@ -59,6 +63,7 @@ class Desk:
         for kind, name in ((DEPLOYMENTS, "shop"), (PODS, "shop-1")):
             meta: dict[str, Any] = {"name": name, "namespace": "demo", "uid": f"uid-{name}"}
             meta |= {"resourceVersion": "1", "labels": {WEBSERVER_LABEL: "shop"}}
+            meta |= {"ownerReferences": [{"uid": OWNER.uid, "controller": True}]}
             self.caches[kind].put({"metadata": meta, "spec": {"replicas": 1}})
 
     async def execute(self, plan: Plan) -> None:
@@ -71,7 +76,7 @@ class Desk:
 
 @pytest.fixture
 def handler() -> type[Taker]:
-    return type("Handler", (Taker,), {})
+    return type("Handler", (Taker,), {"applied": []})
 
 
 @pytest.fixture
@@ -102,3 +107,23 @@ async def test_what_the_api_server_refuses_is_tried_again_after_a_backoff(
         await desk.execute(Plan(desired=3, replicas=3))
     assert not isinstance(caught.value, PodsRefused)
     assert desk.replicas == 1
+
+
+@pytest.mark.parametrize("refusing", [True, False])
+async def test_victims_are_recalled_only_for_a_template_that_the_server_takes(
+    desk: Desk, handler: type[Taker], refusing: bool
+) -> None:
+    handler.refusing = refusing
+    applier = Applier(desk.client, desk.caches)
+    changes_before_recall = []
+
+    async def recall() -> None:
+        changes_before_recall.append(sum("dryRun" not in path for path in handler.applied))
+
+    wanted = scale(OWNER, 2)
+    try:
+        await applier.apply(SHOP, OWNER.uid, [wanted], recall)
+    except ChildRefused:
+        assert refusing
+    assert changes_before_recall == ([] if refusing else [0])
+    assert len(handler.applied) == (1 if refusing else 2)

@@ -24,7 +24,7 @@ from .resources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from .caches import Caches
     from .client import Client
@@ -74,9 +74,16 @@ class Applier:
         self._applied: dict[tuple[Kind, str, str], _Applied] = {}
         self._refused: dict[tuple[Kind, str, str], _Refusal] = {}
 
-    async def apply(self, key: Key, owner_uid: str, manifests: Iterable[Object]) -> list[str]:
+    async def apply(
+        self,
+        key: Key,
+        owner_uid: str,
+        manifests: Iterable[Object],
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> list[str]:
         """Bring the children into line; return what was applied, as `Kind/name`.
 
+        `prepare` is run before the first change, when the server is known to take the Deployment.
         Raises NameConflict or ChildRefused; when it is the Deployment that was refused, nothing was changed.
         """
         wanted = [(KINDS[body["kind"]], body) for body in manifests]
@@ -86,6 +93,8 @@ class Applier:
             if kind == DEPLOYMENTS:
                 # Its template holds what users write freely: asked for before anything is changed.
                 await self._write(kind, body, dry_run=True)
+        if prepare is not None:
+            await prepare()
         for kind, body in differing:
             answer = await self._write(kind, body)
             meta = body["metadata"]

@@ -130,10 +130,9 @@ class Observer:
             return f"ScaledObject/{keda}" if keda else f"{AUTOSCALERS.kind}/{name_of(body)}"
         return ""
 
-    def state(self, pod: Object) -> PodState | None:
+    def report(self, pod: Object) -> Report | None:
         """Return what the pod said of itself last."""
-        report = self._report(uid_of(pod))
-        return report.state if report is not None else None
+        return self._report(uid_of(pod))
 
     def forget(self, key: Key) -> None:
         self._sightings.pop(key, None)

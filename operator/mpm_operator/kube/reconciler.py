@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from mpm_operator.core.plan import Condition, ConditionStatus, Decision, Note, P
 from mpm_operator.core.planner import plan as make_plan
 from mpm_operator.core.snapshot import PodState
 from mpm_operator.core.spec import WebServerSpec
+from mpm_operator.core.survey import SILENT_SECONDS
 from mpm_operator.engines import engine as engine_named
 from mpm_operator.manifests import Children, Owner, children, effective_status
 
@@ -194,9 +196,13 @@ class Reconciler:
             running=running,
         )
         try:
-            if running is not None and _rolls(running, built):
-                await self._recall(key, owner)
-            applied = await self._tools.applier.apply(key, owner.uid, built.in_order())
+            rolls = running is not None and _rolls(running, built)
+            recall = partial(self._recall, key, owner) if rolls else None
+            applied = await self._tools.applier.apply(key, owner.uid, built.in_order(), recall)
+        except PodsRefused as error:
+            # The next turn recalls again; a victim that takes no call serves again when its quiesce ends.
+            logger.warning("%s: not rolled out yet: %s", key, error)
+            return _said_of(corrections, built.conflicts)
         except NameConflict as error:
             return _Verdict(False, "NameConflict", str(error), untouchable=True)
         except ChildRefused as error:
@@ -211,14 +217,19 @@ class Reconciler:
         """Let every victim serve again before the template changes (decision 3).
 
         A Deployment scales its ReplicaSets in proportion while it rolls, so nobody could say which pods went.
+        A pod that is silent is not asked: its quiesce ends by itself.
         """
-        pods = [
-            pod for pod in self._tools.caches[PODS].of(key) if not pod["metadata"].get("deletionTimestamp")
-        ]
-        quiet = [name_of(pod) for pod in pods if self._tools.observer.state(pod) in _QUIET]
+        quiet, called = [], []
+        for pod in self._tools.caches[PODS].of(key):
+            report = self._tools.observer.report(pod)
+            if pod["metadata"].get("deletionTimestamp") or report is None or report.state not in _QUIET:
+                continue
+            quiet.append(name_of(pod))
+            if self._tools.clock() - report.at <= SILENT_SECONDS:
+                called.append(name_of(pod))
         if not quiet:
             return
-        recall = Plan(desired=0, replicas=0, resume=tuple(quiet), pardoned=tuple(quiet))
+        recall = Plan(desired=0, replicas=0, resume=tuple(called), pardoned=tuple(quiet))
         secret = self._tools.keys.of(owner.uid).current.secret
         await self._tools.executor.execute(key, owner, secret, recall, may_scale=False)
 
