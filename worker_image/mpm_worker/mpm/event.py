@@ -237,11 +237,15 @@ class Event:
             self._stir.set()
         outcome = self._answer(client, request, slot)
         took = slot.mark - began
+        try:
+            self._alone.remove(slot)  # while the slot is still ours: the next leader's entry is another
+        except ValueError:
+            leads = False
+        else:
+            leads = True
         slot.release()
         self._free.append(slot)
-        try:
-            self._alone.pop()
-        except IndexError:  # the lead was taken away; this connection goes back like any other
+        if not leads:  # this connection goes back like any other
             self._back.append((client, outcome))
             self._connections.ring()
             return False
