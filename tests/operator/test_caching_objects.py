@@ -26,7 +26,8 @@ SHOP = Key("demo", "shop")
 def body(name: str, version: int, uid: str = "u1", labelled: bool = True, **rest: Any) -> dict[str, Any]:
     labels = {WEBSERVER_LABEL: "shop", MANAGED_BY_LABEL: MANAGED_BY} if labelled else {}
     meta = {"name": name, "namespace": "demo", "uid": uid, "resourceVersion": str(version), "labels": labels}
-    return {"metadata": meta, **rest}
+    keeper = {"kind": "ReplicaSet", "name": "shop-5d9", "controller": True}
+    return {"metadata": meta | {"ownerReferences": [keeper]}, **rest}
 
 
 @pytest.fixture

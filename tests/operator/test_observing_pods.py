@@ -26,6 +26,7 @@ from mpm_operator.kube.resources import (
 )
 
 SHOP = Key("demo", "shop")
+OURS = {"kind": "ReplicaSet", "name": "shop-5d9", "controller": True}
 WALL = datetime(2026, 1, 1, 12, 0, tzinfo=UTC).timestamp()
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T11:59:50Z"}
 
@@ -49,6 +50,7 @@ class World:
             "resourceVersion": str(self._version),
             "labels": {WEBSERVER_LABEL: "shop"},
             "creationTimestamp": "2026-01-01T11:59:40Z",
+            "ownerReferences": [OURS],
         } | more
 
     def pod(self, name: str = "shop-1", *, conditions: list[Any] | None = None, **more: Any) -> None:
@@ -256,3 +258,20 @@ def test_an_autoscaler_of_the_deployment_is_foreign_and_one_of_the_webserver_is_
 def test_what_was_desired_before_comes_from_the_status(world: World) -> None:
     found = world.snapshot({"status": {"desiredReplicas": 7}})
     assert (found.replicas, found.desired_before) == (None, 7)
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [
+        [],
+        [OURS | {"controller": False}],
+        [OURS | {"kind": "StatefulSet"}],
+        [OURS | {"name": "shop-two-5d9"}],
+        [OURS | {"name": "other-5d9"}],
+    ],
+)
+def test_a_pod_that_only_wears_our_label_is_not_ours(world: World, owners: list[Any]) -> None:
+    world.deployment()
+    world.pod("ours")
+    world.pod("theirs", ownerReferences=owners)
+    assert [pod.name for pod in world.snapshot().pods] == ["ours"]

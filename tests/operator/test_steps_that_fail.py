@@ -63,7 +63,8 @@ class Desk:
         for kind, name in ((DEPLOYMENTS, "shop"), (PODS, "shop-1")):
             meta: dict[str, Any] = {"name": name, "namespace": "demo", "uid": f"uid-{name}"}
             meta |= {"resourceVersion": "1", "labels": {WEBSERVER_LABEL: "shop"}}
-            meta |= {"ownerReferences": [{"uid": OWNER.uid, "controller": True}]}
+            keeper = {"kind": "ReplicaSet", "name": "shop-5d9"} if kind == PODS else {"uid": OWNER.uid}
+            meta |= {"ownerReferences": [keeper | {"controller": True}]}
             self.caches[kind].put({"metadata": meta, "spec": {"replicas": 1}})
 
     async def execute(self, plan: Plan) -> None:

@@ -162,7 +162,19 @@ def parents(kind: Kind, body: Object) -> set[Key]:
         ours = target.get("kind") in (DEPLOYMENTS.kind, WEBSERVERS.kind)
         return {Key(namespace, str(target.get("name")))} if ours else set()
     name = (meta.get("labels") or {}).get(WEBSERVER_LABEL)
-    return {Key(namespace, name)} if name else set()
+    if not name or (kind == PODS and _deployment_of(body) != name):
+        return set()
+    return {Key(namespace, name)}
+
+
+def _deployment_of(pod: Object) -> str:
+    """Return the Deployment that keeps the pod, by the name of its ReplicaSet: NAME-HASH.
+
+    Anybody may put our label on a pod of theirs; it is neither counted nor called.
+    """
+    owners = pod["metadata"].get("ownerReferences") or ()
+    keeper: Object = next((owner for owner in owners if owner.get("controller")), {})
+    return str(keeper.get("name")).rpartition("-")[0] if keeper.get("kind") == "ReplicaSet" else ""
 
 
 def ours(body: Object) -> bool:

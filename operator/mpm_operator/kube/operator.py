@@ -14,7 +14,7 @@ import kopf
 
 from . import handlers, metrics
 from .access import Access
-from .caches import Caches
+from .caches import Caches, parents
 from .children import Applier
 from .client import APIError, Client, Fenced, Unreachable, connect
 from .events import Recorder
@@ -164,7 +164,7 @@ class Operator:
     def _changed(self, kind: Kind, body: Object, deleted: bool) -> None:
         """A cache changed: follow the pod, and look at the WebServers concerned."""
         if kind == PODS:
-            if deleted:
+            if deleted or not parents(kind, body):
                 self._boards.forget(uid_of(body))
             else:
                 self._boards.follow(body)
