@@ -188,6 +188,7 @@ class Operator:
                 logger.error("Not leading yet: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            self._merged.restart()
             self._reconciler.reset()
             self._look_at_all()
             self._leading.set()
