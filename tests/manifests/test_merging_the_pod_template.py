@@ -123,3 +123,7 @@ def test_merging_changes_none_of_its_inputs(defaults: Any, theirs: Any, ours: An
     before = copy.deepcopy((defaults, theirs, ours))
     merged(defaults, theirs, ours)
     assert (defaults, theirs, ours) == before
+
+
+def test_a_name_that_is_no_text_is_left_to_the_api_server() -> None:
+    assert conflicts([{"name": ["a"]}, {"name": {}}], [{"name": "a", "image": "i"}], "containers") == []

@@ -58,3 +58,12 @@ def test_nothing_drifts_from_itself(value: object) -> None:
 @given(st.dictionaries(st.text(max_size=3), values), st.dictionaries(st.text(max_size=3), values))
 def test_what_others_add_never_matters(ours: dict[str, object], theirs: dict[str, object]) -> None:
     assert spelled(ours, theirs | ours) == ours
+
+
+def test_a_name_that_is_no_text_is_compared_by_its_place() -> None:
+    wanted = [{"name": ["a"]}, {"name": {"b": 1}}]
+    assert spelled(wanted, wanted) == wanted
+    assert spelled(wanted, [{"name": "a"}, {"name": "b"}]) != wanted
+    assert spelled([{"name": "a", "x": 1}], [{"name": ["a"]}, {"name": "a", "x": 1}]) == [
+        {"name": "a", "x": 1}
+    ]

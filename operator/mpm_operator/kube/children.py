@@ -202,12 +202,16 @@ def spelled(wanted: Any, live: Any) -> Any:
     if isinstance(wanted, dict) and isinstance(live, dict):
         return {key: spelled(value, live.get(key)) for key, value in wanted.items()}
     if isinstance(wanted, list) and isinstance(live, list):
-        if wanted and all(isinstance(entry, dict) and "name" in entry for entry in wanted):
-            named = {entry.get("name"): entry for entry in live if isinstance(entry, dict)}
+        if wanted and all(_is_named(entry) for entry in wanted):
+            named = {entry["name"]: entry for entry in live if _is_named(entry)}
             return [spelled(entry, named.get(entry["name"])) for entry in wanted]
         if len(wanted) == len(live):
             return [spelled(one, other) for one, other in zip(wanted, live, strict=True)]
     return live
+
+
+def _is_named(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
 
 
 def _whose(live: Object) -> str:

@@ -44,7 +44,7 @@ def conflicts(theirs: Any, ours: Any, path: str) -> list[str]:
         return [
             sentence
             for entry in theirs
-            if (name := entry.get(key)) in own
+            if isinstance(name := entry.get(key), str) and name in own
             for sentence in (
                 _differ(entry, own[name], f"{path}[{key}={name}]")
                 if field in UNIONS
