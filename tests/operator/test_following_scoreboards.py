@@ -228,5 +228,30 @@ async def test_a_pod_that_is_gone_is_let_go(desk: Desk) -> None:
     assert desk.boards.uids() == set()
 
 
+async def test_a_stream_of_no_text_is_a_failure_that_is_tried_again() -> None:
+    asked: asyncio.Queue[None] = asyncio.Queue()
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(None)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"boot":"\xff"}\n')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    boards = Scoreboards(lambda key: None, lambda: 10.0, port=server.sockets[0].getsockname()[1])
+    meta = {"name": "shop-1", "namespace": "demo", "uid": "uid-1", "labels": {WEBSERVER_LABEL: "shop"}}
+    boards.follow({"metadata": meta, "status": {"phase": "Running", "podIP": "127.0.0.1"}})
+    try:
+        async with asyncio.timeout(10):
+            await asked.get()
+            await asked.get()
+        assert boards.failure("uid-1")
+    finally:
+        await boards.close()
+        server.close()
+        await server.wait_closed()
+
+
 def _get(url: str) -> None:
     subprocess.run(["curl", "--silent", "--max-time", "10", url], check=True, timeout=15)

@@ -91,7 +91,7 @@ class Scoreboards:
         known = self._streams.get(uid)
         if not address:
             return
-        if known is not None and known.address == address:
+        if known is not None and known.address == address and not known.task.done():
             # Something about the pod changed: perhaps its admin port answers now.
             known.news.set()
             return
@@ -151,7 +151,7 @@ class Scoreboards:
             raise ControlRefused(f"{method} {path}: {status} {answer[:300].decode(errors='replace')}")
         try:
             self._take(stream, parse(answer, self._clock()), wake=False)
-        except Malformed as error:
+        except ValueError as error:
             raise ControlRefused(f"{method} {path}: {error}") from error
 
     async def close(self) -> None:
@@ -196,7 +196,7 @@ class Scoreboards:
                 self._url(stream, "/scoreboard"), timeout=aiohttp.ClientTimeout(total=CONTROL_TIMEOUT_SECONDS)
             ) as response:
                 self._take(stream, parse(await response.read(), self._clock()), wake=False)
-        except (aiohttp.ClientError, TimeoutError, OSError, Malformed) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ControlRefused(f"GET /scoreboard: {error!r}") from error
 
     async def _run(self, uid: str) -> None:
@@ -208,7 +208,8 @@ class Scoreboards:
             try:
                 await self._read(stream)
                 stream.failure = "the stream ended"
-            except (aiohttp.ClientError, TimeoutError, OSError, Malformed) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                # ValueError: a line that is Malformed, too long, or no UTF-8.
                 stream.failure = str(error) or type(error).__name__
             failures = 0 if stream.line is not before else failures + 1
             longest = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2**failures)
