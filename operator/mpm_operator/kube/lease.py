@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,7 +163,7 @@ class Lease:
         transitions = int(old.get("leaseTransitions") or 0)
         spec = {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": round(self._times.duration),
+            "leaseDurationSeconds": math.ceil(self._times.duration),
             "acquireTime": old.get("acquireTime") if mine else now,
             "renewTime": now,
             "leaseTransitions": transitions if mine or record is None else transitions + 1,
