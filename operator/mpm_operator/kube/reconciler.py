@@ -183,18 +183,24 @@ class Reconciler:
             name = spec.app.config_map_ref.name
             text = f"spec.app.configMapRef: ConfigMap `{name}` must exist in namespace `{key.namespace}`"
             return _Verdict(False, "ConfigMapNotFound", text)
-        engine = engine_named(spec.engine)
-        built = children(
-            owner,
-            spec,
-            effective,
-            config=engine.config(spec, effective),
-            rollout=engine.rollout(spec, effective),
-            default_image=self._tools.default_image,
-            keys=self._tools.keys.of(owner.uid),
-            app_data=app_data,
-            running=running,
-        )
+        keys = self._tools.keys.of(owner.uid)
+        try:
+            engine = engine_named(spec.engine)
+            built = children(
+                owner,
+                spec,
+                effective,
+                config=engine.config(spec, effective),
+                rollout=engine.rollout(spec, effective),
+                default_image=self._tools.default_image,
+                keys=keys,
+                app_data=app_data,
+                running=running,
+            )
+        except Exception as error:
+            # Told where the author of the spec looks; a log alone would leave the WebServer without a word.
+            logger.exception("%s: the children could not be built", key)
+            return _Verdict(False, "InternalError", f"the operator failed: {type(error).__name__}: {error}")
         try:
             rolls = running is not None and _rolls(running, built)
             recall = partial(self._recall, key, owner) if rolls else None
