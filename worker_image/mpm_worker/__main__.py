@@ -8,7 +8,8 @@ import sys
 
 from mpm_worker import __version__, options
 from mpm_worker.listeners import ListenError
-from mpm_worker.supervisor import EXIT_OPTIONS, Supervisor, say
+from mpm_worker.say import say
+from mpm_worker.supervisor import EXIT_OPTIONS, Supervisor
 
 
 def main() -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mpm_worker.child import EXIT_APP, Child
 from mpm_worker.options import EVENT
+from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Scoreboard, Server
 
 if TYPE_CHECKING:
@@ -137,12 +137,12 @@ class Brood:
         for cell in Server:
             if cell != Server.ACCEPTED:
                 record[cell] = 0
-        asked = bool(process.retired) or (code == 0 and self.ending)
+        asked = bool(process.retired) or (self.ending and (code == 0 or not process.ready))
         self.ends[process.why or ("stopped" if asked else "failed")] += 1
         if asked:
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        _say(f"server {process.pid} {how}")
+        say(f"server {process.pid} {how}")
         failed = not process.ready or now - process.started < _YOUNG
         self._failures = self._failures + 1 if failed else 0
         hopeless = code == EXIT_APP or self._failures >= _PATIENT_FAILURES
@@ -152,11 +152,11 @@ class Brood:
             (p.generation for p in self.staying()), default=1 << 60
         ):
             self.generation = min(p.generation for p in self.staying())
-            _say(f"graceful restart given up, generation {self.generation} goes on serving")
+            say(f"graceful restart given up, generation {self.generation} goes on serving")
         if self._failures >= _PATIENT_FAILURES:
             wait = min(2.0 ** (self._failures - _PATIENT_FAILURES), _LONGEST_WAIT)
             self._not_before = now + wait
-            _say(f"{self._failures} servers ended one after the other, the next is started in {wait:.0f} s")
+            say(f"{self._failures} servers ended one after the other, the next is started in {wait:.0f} s")
 
     # -- what is to be done
 
@@ -200,7 +200,7 @@ class Brood:
         for process in self.processes.values():
             if process.retired and now - process.retired > (self.graceful_seconds or 3600):
                 process.why = "deadline"
-                _say(f"server {process.pid} did not finish in time and is killed")
+                say(f"server {process.pid} did not finish in time and is killed")
                 os.kill(process.pid, signal.SIGKILL)
 
     def share_listeners(self) -> None:
@@ -230,24 +230,32 @@ class Brood:
             return
         self._listeners.listen(seat)
         self._board.live[Live.SEATS] = len(self._listeners.listening())
-        ours, theirs = socket.socketpair()
         self._board.live[Live.ROWS] = max(self._board.live[Live.ROWS], row + 1)
         record = self._board.server(row)
         record[Server.SEAT], record[Server.GENERATION], record[Server.RETIRING] = seat, self.generation, 0
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._not_before = now + 10
+            say(f"no descriptor for another server: {error.strerror}; trying again in 10 s")
+            return
         try:
             pid = os.fork()
         except OSError as error:
             ours.close()
             theirs.close()
             self._not_before = now + 10  # httpd sleeps as long
-            _say(f"cannot fork: {error.strerror}; trying again in 10 s")
+            say(f"cannot fork: {error.strerror}; trying again in 10 s")
             return
         if pid == 0:
-            ours.close()
-            for process in self.processes.values():
-                process.channel.close()  # else their ends would outlive the supervisor
-            self._cut_cord()
-            Child(self._options, self._board, row, self._listeners, theirs).run()
+            try:
+                ours.close()
+                for process in self.processes.values():
+                    process.channel.close()  # else their ends would outlive the supervisor
+                self._cut_cord()
+                Child(self._options, self._board, row, self._listeners, theirs).run()
+            finally:
+                os._exit(1)  # the frames below are the supervisor's: they would end its other children
         theirs.close()
         ours.setblocking(False)
         record[Server.PID] = pid
@@ -268,7 +276,3 @@ def wake(process: Process) -> None:
         process.channel.send(b"w", socket.MSG_DONTWAIT)
     except OSError:
         pass  # full: it will look anyway; closed: it is about to be reaped
-
-
-def _say(message: str) -> None:
-    print(f"mpm-worker: {message}", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from mpm_worker.client import Client
 from mpm_worker.http import Connection
 from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
+from mpm_worker.say import say
 from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
 from mpm_worker.wsgi import Server as Environment
 from mpm_worker.wsgi import serve
@@ -74,10 +75,13 @@ class Child:
         try:
             status = self._serve()
         except BaseException:
-            traceback.print_exc()
+            say(traceback.format_exc())
         finally:
-            sys.stderr.flush()
-            sys.stdout.flush()
+            for stream in (sys.stderr, sys.stdout):
+                try:
+                    stream.flush()
+                except (OSError, ValueError, AttributeError):
+                    pass  # a full disk, a closed pipe, or no stream at all: the exit must come all the same
             os._exit(status)
 
     def _serve(self) -> int:
@@ -91,9 +95,7 @@ class Child:
         try:
             self.app = load_app(self.options.app)
         except AppError as error:
-            print(
-                f"mpm-worker: the application {self.options.app} cannot be started: {error}", file=sys.stderr
-            )
+            say(f"the application {self.options.app} cannot be started: {error}")
             return EXIT_APP
         if self.options.access_log:
             self.log = AccessLog(self.options.access_log)

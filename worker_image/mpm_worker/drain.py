@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
+from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Phase
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Drain:
         if not self.begun or self._cut:
             return
         if now >= self._deadline:
-            text = "mpm-worker: the graceful timeout has passed, what is left is cut"
-            print(text, file=sys.stderr, flush=True)
+            say("the graceful timeout has passed, what is left is cut")
             for process in self._brood.processes.values():
                 process.why = "deadline"
             self.cut()

@@ -112,10 +112,9 @@ class Observer:
         return Durations(counts, sum(board.took[:used]))
 
     def resources(self, before: procfs.Cpu) -> Resources:
-        """:param before: what the last call gave; a process that was just reaped must not make it smaller"""
+        """:param before: the CPU time the last call gave"""
         pids = list(self._brood.processes)
-        now = procfs.cpu(pids)
-        cpu = procfs.Cpu(*map(max, now, before))
+        cpu = never_less(procfs.cpu(pids), before)
         return Resources(cpu, {pid: procfs.rss(pid) for pid in pids}, cgroup.allowance())
 
     def process(self, process: Process, rss: int, *, accepting: bool) -> dict[str, object]:
@@ -137,6 +136,19 @@ class Observer:
             "rss": rss,
             "uptimeMs": int((time.monotonic() - process.started) * 1000),
         }
+
+
+def never_less(now: procfs.Cpu, before: procfs.Cpu) -> procfs.Cpu:
+    """`now`, but neither user nor system time, children included, less than `before`.
+
+    Who is reaped moves from a process's own time to the children's. So it is their sum that must not fall: the
+    greater of each would count that process twice, and then stand still. What the kernel's rounding takes is
+    given to the children.
+    """
+    return now._replace(
+        children_user=max(now.children_user, before.user + before.children_user - now.user),
+        children_system=max(now.children_system, before.system + before.children_system - now.system),
+    )
 
 
 def letters_of(board: Scoreboard, process: Process, *, accepting: bool = True) -> str:

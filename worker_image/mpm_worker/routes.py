@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SERVER = f"mpm-worker/{__version__} (Apache-compatible)"
 _VERSION = f"mpm-worker/{__version__} (Unix) Python/{platform.python_version()}"
+_BUILT = os.stat(__file__).st_mtime
 _JSON = "application/json"
 _LONGEST_QUIESCE = 3600
 
@@ -163,7 +164,7 @@ class Routes:
             version=_VERSION,
             mpm=supervisor.options.mpm,
             name=supervisor.listeners.address,
-            built=os.stat(__file__).st_mtime,
+            built=_BUILT,
             now=time.time(),
             started=supervisor.started,
             uptime=time.monotonic() - supervisor.booted,

@@ -9,7 +9,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from mpm_worker.observe import Load, Observer
 from mpm_worker.options import EVENT
 from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
+from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Phase, Scoreboard
 
 if TYPE_CHECKING:
@@ -362,8 +362,3 @@ class Supervisor:
 
 def _ignore(number: int, frame: object) -> None:
     """The wake-up descriptor tells the loop; a handler must only exist."""
-
-
-def say(message: str, colon: str = ":") -> None:
-    """A plain line for the person who runs this."""
-    print(f"mpm-worker{colon} {message}", file=sys.stderr, flush=True)

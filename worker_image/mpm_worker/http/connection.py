@@ -18,6 +18,8 @@ _DEFAULT_LIMITS: Final = Limits()
 _AGAIN_MOST: Final = 2048
 # Ignored before a request line (RFC 9112, 2.2).
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+").sub
+_EMPTY_MOST: Final = 1024
+"""At a time; a flood of them would keep a loop busy for nothing."""
 
 
 class Request:
@@ -161,7 +163,9 @@ class Connection:
             data = self._data
             end = data.find(b"\r\n\r\n", self._searched)
             if data.startswith(b"\r\n"):
-                self._data = data = _EMPTY_LINES(b"", data)
+                self._data = data = _EMPTY_LINES(b"", before := data)
+                if len(before) - len(data) > _EMPTY_MOST:
+                    raise ProtocolError(400, f"more than {_EMPTY_MOST} bytes of empty lines (RFC 9112, 2.2)")
                 end = data.find(b"\r\n\r\n")
             if end >= 0:
                 return self._read_head(data, end)

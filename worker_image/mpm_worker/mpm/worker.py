@@ -12,10 +12,12 @@ import select
 import socket
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from mpm_worker.child import serve_slot
 from mpm_worker.http import ProtocolError
+from mpm_worker.say import say
 from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ, STARTING
 from mpm_worker.wsgi import reject
 
@@ -69,12 +71,22 @@ class Worker:
             self._changed.wait(_SLICE)
 
     def _grow(self) -> None:
-        while self._alive < self._child.live.threads and not self._child.ending():
+        # A thread that leaves is no longer counted a moment before its place is free again.
+        while self._alive < self._child.live.threads and self._free and not self._child.ending():
             with self._count:
                 index = self._free.pop()
                 self._alive += 1
-            self._child.board.slot(self._child.row, index).state(STARTING)
-            threading.Thread(target=self._thread, args=(index,), name=f"slot-{index}", daemon=True).start()
+            slot = self._child.board.slot(self._child.row, index)
+            slot.state(STARTING)
+            thread = threading.Thread(target=self._thread, args=(index,), name=f"slot-{index}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads: go on with those there are
+                slot.release(DEAD)
+                with self._count:
+                    self._free.append(index)
+                    self._alive -= 1
+                return
 
     def _thread(self, index: int) -> None:
         slot = self._child.board.slot(self._child.row, index)
@@ -104,6 +116,8 @@ class Worker:
                 converse(self._child, client, slot)
             except OSError:
                 pass  # the client went away; nothing is owed to it
+            except Exception:
+                say(traceback.format_exc())  # one connection's fault is not the thread's end
             finally:
                 client.sock.close()
 
@@ -143,7 +157,9 @@ def converse(child: Child, client: Client, slot: Slot) -> None:
     while (request := _await_request(child, client, slot)) is not None:
         outcome = serve_slot(child, client, request, slot)
         if not outcome.keep_alive:
-            if not outcome.abort and not client.connection.idle():
+            if not outcome.abort:
+                # What the client has sent since lies in the kernel: a plain close would answer it by a reset
+                # that takes the end of the response with it.
                 linger(client.sock, slot)
             return
         client.since = time.monotonic()

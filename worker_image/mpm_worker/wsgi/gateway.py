@@ -52,7 +52,7 @@ def serve(
     try:
         result = app(environ, exchange.start_response)
         exchange.respond(result)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # SystemExit, CancelledError, GreenletExit: the request's end, no more
         exchange.fail(error)
     finally:
         if type(result) is not list and hasattr(result, "close"):
@@ -81,7 +81,7 @@ def _make_environ(server: Server, connection: Connection, request: Request) -> d
 def _close(result: Any, exchange: Exchange) -> None:
     try:
         result.close()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # SystemExit, CancelledError, GreenletExit: the request's end, no more
         exchange.log("close() of the response failed", error)
 
 

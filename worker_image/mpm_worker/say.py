@@ -1,0 +1,13 @@
+"""Plain lines for the person who runs the server."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(message: str, colon: str = ":") -> None:
+    """Print to standard error; a full disk or a reader that is gone must never end a server."""
+    try:
+        print(f"mpm-worker{colon} {message}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass
