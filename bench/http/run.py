@@ -31,7 +31,7 @@ PAGE = HERE.parent / "RESULTS.md"
 
 def main() -> None:
     arguments = _arguments()
-    python = _python()
+    python = environment_python()
     _tools()
     kept = CACHE / "results.json"
     data = json.loads(kept.read_text()) if kept.exists() and not arguments.fresh else {}
@@ -45,7 +45,6 @@ def main() -> None:
             (bench.folder / "big").write_bytes(os.urandom(1 << 20))
             bench.folder.chmod(0o755)
             _measure(arguments, bench, chosen, results)
-        kept.write_text(json.dumps(data))
     for scenario in chosen:
         print(f"\n{scenario.title}\n{report.table(results, scenario.name)}")
     print(f"\n{report.goals(results)}")
@@ -70,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _python() -> Path:
+def environment_python() -> Path:
     """The Python of an environment with the peers; one that does not build is left out."""
     python = CACHE / "venv" / "bin" / "python"
     wanted = HERE / "requirements.txt"
@@ -113,6 +112,7 @@ def _measure(
                 if scenario.name == "sleep":
                     took = app_milliseconds()
                     results.add("sleep", "app alone", report.OURS, "ms", number, took)
+            (CACHE / "results.json").write_text(json.dumps(results.data))  # a run that is ended early counts
 
 
 def _peers(arguments: argparse.Namespace, scenario: Scenario, *, first: bool) -> list[Peer]:
@@ -148,7 +148,8 @@ def _section(results: report.Results, arguments: argparse.Namespace) -> str:
         "## The worker as an HTTP server",
         f"`make bench-http`, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}: {os.cpu_count()} × {cpu}, "
         f"Linux {platform.release()}, Python {platform.python_version()}, loopback, `wrk -t1` "
-        f"on the same CPUs ({load[2]:.1f} processes were running on average over the last 15 minutes).",
+        f"on the same CPUs ({load[2]:.1f} processes wanted to run on average over "
+        f"15 minutes: above 3, other work disturbed the latencies).",
         "Every server has 2 processes, the threaded ones 16 threads in each. Ours is the event MPM with its "
         "scoreboard on, as always. *µs CPU/request* is CPU of the server's whole process tree per request. "
         "Figures are medians over the rounds, [least–most]; ratios are of the same round; the second row of "
