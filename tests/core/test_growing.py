@@ -40,6 +40,20 @@ def test_a_webserver_without_a_deployment_starts_with_what_it_had_or_with_start_
     assert (decided.replicas, decided.desired) == (replicas, replicas)
 
 
+@pytest.mark.parametrize("before", [8, 3])
+def test_pods_that_outlive_their_deployment_are_kept_however_little_room_there_is(
+    world: Callable[..., Any], before: int
+) -> None:
+    w = world({"threadsPerChild": 10, "threadLimit": 20, "maxRequestWorkers": 160})
+    w.extra["manual_replicas"] = 8
+    w.load = 160
+    w.run(20)
+    assert (len(w.accepting), w.most_slots) == (8, 160)
+    snapshot = replace(w.snapshot(), replicas=None, memory=fresh(w.now))
+    snapshot = replace(snapshot, manual_replicas=None, desired_before=before)
+    assert plan(snapshot, w.now).replicas == 8
+
+
 def test_start_servers_acts_at_creation_only(world: Callable[..., Any]) -> None:
     w = world({**BAND, "startServers": 2}, {"scaleDownStabilizationSeconds": 0}, startup=0.0)
     w.load = 5

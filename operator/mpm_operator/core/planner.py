@@ -177,17 +177,19 @@ def _first(snapshot: Snapshot, now: float) -> Plan:
     least = effective.min_replicas if snapshot.manual_replicas is None else 0
     pods = min(max(pods, least), effective.max_pods)
     seen = survey(snapshot, (), now)
-    # Pods of a Deployment that was deleted still drain, and still count.
-    deal = ceilings.deal(effective, seen, {}, pods, 0, now)
+    # Pods that end still count for the room. Those that live are kept, however many: their Deployment may
+    # have left the cache and nothing else; a later plan takes what is too much, pod by pod.
+    deal = ceilings.deal(effective, seen, {}, max(0, pods - seen.living), 0, now)
+    replicas = seen.living + deal.room
     decision = Decision(reason, f"{explain.plural(pods, 'pod')}: {why}")
     memory = replace(
-        snapshot.memory, start=pods if deal.room < pods else 0, desired=pods, said=decision, pending=None
+        snapshot.memory, start=pods if replicas < pods else 0, desired=pods, said=decision, pending=None
     )
     found = conditions.troubles(snapshot, seen, sizing.Size(), None, now)
     lasting, notes = conditions.episodes(memory.episodes, found, now)
     return Plan(
         desired=pods,
-        replicas=deal.room,
+        replicas=replicas,
         threads_per_child=effective.threads_per_child,
         conditions=conditions.conditions(snapshot, seen, lasting),
         decision=decision,
