@@ -176,11 +176,13 @@ def test_metrics_can_be_reached_and_monitored(
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
-def test_the_network_policy_lets_out_to_the_admin_port_alone(
+def test_the_network_policy_lets_out_to_the_admin_port_and_to_the_leader_alone(
     render: Callable[..., Objects], everything: dict[str, Any]
 ) -> None:
     policy = find(render(everything), "NetworkPolicy")["spec"]
-    (workers,) = [rule for rule in policy["egress"] if "to" in rule]
+    leader, workers = [rule for rule in policy["egress"] if "to" in rule]
+    assert leader["to"] == [{"podSelector": policy["podSelector"]}]
+    assert [port["port"] for port in leader["ports"]] == ["http-metrics"]
     assert [port["port"] for port in workers["ports"]] == [9090]
     assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == {
         "http-metrics",
