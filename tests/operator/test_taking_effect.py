@@ -73,8 +73,8 @@ def test_what_a_pod_fixes_when_it_starts_rolls_the_pods(shop: Stage) -> None:
         shop.patch({"spec": change})
         shop.until(lambda before=before: not before & uids(shop), 60, f"new pods after {change}")  # type: ignore[misc]
         shop.until(lambda: shop.condition("Ready")[0] == "True", 60, "Ready")
-    (board,) = shop.boards()
-    assert (board["mpm"], board["threadLimit"], board["backlog"]["limit"]) == ("worker", 8, 100)
+    shown = {(board["mpm"], board["threadLimit"], board["backlog"]["limit"]) for board in shop.boards()}
+    assert shown == {("worker", 8, 100)}
     shop.loads[0].terminate()
     assert not failures()
 

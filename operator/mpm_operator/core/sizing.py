@@ -95,7 +95,7 @@ def shrink(
     if snapshot.rolling:
         return Size(bound="RollingOut", wanted=wanted)
     under_way = len(seen.victims) + len(seen.strays)
-    dispensable = base.coming + len(seen.broken)
+    dispensable = base.coming + seen.expendable
     if dispensable:
         # A ReplicaSet might take a draining victim for a starting pod: one kind of reduction at a time.
         if under_way:
@@ -132,7 +132,7 @@ def size(snapshot: Snapshot, seen: Survey, base: Base, need: Need, keep: int, no
         return grow(snapshot, seen, base, missing)
     floor = max(effective.min_replicas, 1)
     surplus = min(base.have - need.keep, base.pods - floor)
-    if base.coming == 0 and seen.broken and base.have >= keep:
+    if base.coming == 0 and seen.expendable and base.have >= keep:
         surplus = max(surplus, base.pods - max(keep, floor))
     if surplus <= 0:
         return Size(wanted=base.pods)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .plan import VICTIM_COST, Totals
+from .plan import QUIESCE_TTL_SECONDS, VICTIM_COST, Totals
 from .snapshot import PodPhase, PodState
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ class Survey:
         return len(self.starting) + len(self.strays) + self.unseen
 
     @property
+    def expendable(self) -> int:
+        """Broken pods that a ReplicaSet takes before any other; a ready one that ends by itself is not."""
+        return sum(pod.phase is not PodPhase.READY for pod in self.broken)
+
+    @property
     def living(self) -> int:
         """Pods that the Deployment counts: all that were not told to end, unseen ones included."""
         return self.have + len(self.victims) + len(self.broken)
@@ -138,7 +143,9 @@ def _kind(seen: Survey, pod: Pod, victims: Collection[str], now: float) -> list[
         return seen.broken
     state = pod.report.state if pod.report is not None else PodState.SERVING
     if state in (PodState.QUIESCING, PodState.DRAINED):
-        return seen.strays
+        # Silent for longer than its quiesce lasts: what it said is no promise to serve again.
+        gone = pod.report is not None and now - pod.report.at > QUIESCE_TTL_SECONDS
+        return seen.broken if gone else seen.strays
     if phase is PodPhase.READY:
         return seen.broken if state is PodState.STOPPING else seen.accepting
     serving = pod.report is not None and state is PodState.SERVING and not is_silent(pod, now)
