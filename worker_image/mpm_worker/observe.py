@@ -141,7 +141,7 @@ class Observer:
 def never_less(now: procfs.Cpu, before: procfs.Cpu) -> procfs.Cpu:
     """`now`, but neither user nor system time, children included, less than `before`.
 
-    Who is reaped moves from a process's own time to the children's. So it is their sum that must not fall: the
+    Who is reaped moves from a process's own time to the children's. So their sum must not fall: the
     greater of each would count that process twice, and then stand still. What the kernel's rounding takes is
     given to the children.
     """
