@@ -83,6 +83,10 @@ BAD_CHANGES = [
     ({"timeoutSeconds": 0}, "timeoutSeconds"),
     ({"timeoutSeconds": "60"}, "timeoutSeconds"),
     ({"threads": 3}, "threads"),
+    ({"processes": 10**400}, "processes"),
+    ({"timeoutSeconds": 10**400}, "timeoutSeconds"),
+    ({"timeoutSeconds": float("inf")}, "timeoutSeconds"),
+    ({"timeoutSeconds": float("nan")}, "timeoutSeconds"),
 ]
 
 
