@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -9,8 +10,14 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     import pytest
 
-# No deadline and no complaint about slow data: a noisy machine is not a fault of the code.
-settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No deadline and no complaint about slow data: a noisy machine is not a fault of the code. In CI always the same
+# examples, so that a change is judged by itself; elsewhere new ones, to find what nobody thought of.
+settings.register_profile(
+    "noisy",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
 settings.load_profile("noisy")
 
 pytest_plugins = ["testcluster.fixtures"]

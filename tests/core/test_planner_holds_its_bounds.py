@@ -168,7 +168,7 @@ def test_a_constant_load_settles_and_then_nothing_is_written(
     w = world(mpm, {"scaleDownStabilizationSeconds": window}, startup=startup)
     e = w.effective
     w.load = share * e.max_request_workers
-    w.run(40 + 8.0 * e.max_pods)
+    w.run(40 + 12.0 * e.max_pods)
     writes, controls, shown = w.writes, w.controls, len(w.accepting)
     w.run(60)
     assert (w.writes, w.controls, len(w.accepting)) == (writes, controls, shown)

@@ -1,7 +1,8 @@
 """The admin port: a small HTTP server inside the supervisor's loop.
 
-No client can hold the loop up: sockets never block, a request must be complete within seconds and small, a
-reader that does not read is dropped, and when too many are connected the longest waiting makes room. Pages
+No client can hold the loop up: sockets never block, a request must be complete within seconds and small,
+nobody is read or answered who has not yet read the last answer, streams are few, and when too many are
+connected the longest waiting makes room. No exception of a handler ends the loop. Pages
 for people and agents may take a twentieth of the time; beyond that they wait in line, unlike probes and
 control. What is answered is the business of `handle`.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mpm_worker.budget import Budget
 from mpm_worker.http import Connection, Limits, ProtocolError
+from mpm_worker.say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,10 @@ _PATIENCE = 10.0
 _IDLE = 75.0
 """Seconds a connection without a request is kept; longer than people let pass between two scrapes."""
 _MOST_CLIENTS = 256
+_MOST_STREAMS = 64
+"""Far fewer than clients: who watches must leave room for probes and control."""
+_MOST_AHEAD = 16384
+"""Bytes that may come behind a page that waits in line."""
 _PAGES = ("/server-status", "/scoreboard", "/metrics")
 _PAGES_SHARE, _PAGES_BURST = 0.05, 0.1
 _MOST_UNREAD = 1 << 20
@@ -61,6 +67,8 @@ class _Client:
     last: bool = False
     parked: bool = False
     """Its request is in the line of pages."""
+    ahead: int = 0
+    """Bytes that came while it was."""
 
 
 _REASONS = {
@@ -69,6 +77,7 @@ _REASONS = {
     401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
+    500: "Internal Server Error",
     503: "Service Unavailable",
 }
 
@@ -154,17 +163,13 @@ class Admin:
             self._clients[client] = None
             self._selector.register(sock, selectors.EVENT_READ, lambda mask, c=client: self._ready(c, mask))
             if len(self._clients) > _MOST_CLIENTS:
-                self._make_room()
+                self._make_room(client)
 
-    def _make_room(self) -> None:
-        """Drop the longest waiting that is no stream, or else the oldest stream."""
-        for client in self._clients:
-            if not client.streaming:
-                self._drop(client)
-                return
-        for client in self._clients:
+    def _make_room(self, newcomer: _Client | None = None) -> None:
+        """Drop the longest waiting that is no stream, or else the oldest stream; never who just came."""
+        others = [client for client in self._clients if client is not newcomer]
+        for client in sorted(others, key=lambda client: client.streaming)[:1]:
             self._drop(client)
-            return
 
     def _drop(self, client: _Client) -> None:
         if client in self._clients:
@@ -177,6 +182,7 @@ class Admin:
             return
         if mask & selectors.EVENT_WRITE:
             self._send(client, b"")
+            self._advance(client)
         if mask & selectors.EVENT_READ and client in self._clients:
             self._read(client)
 
@@ -192,16 +198,26 @@ class Admin:
             if not data:
                 self._drop(client)
             return
+        if client.parked:  # still read, because only so is it seen that the client is gone
+            client.ahead += len(data)
+            if client.ahead > _MOST_AHEAD:
+                self._drop(client)
+                return
+        between = client.connection.idle()
         client.connection.receive(data)
+        if between and not client.connection.idle():
+            client.moved = time.monotonic()
         self._advance(client)
         if not data and client in self._clients and not client.unsent and not client.streaming:
             self._drop(client)
 
     def _advance(self, client: _Client) -> None:
-        """Answer every request that is complete."""
+        """Answer every request that is complete, until an answer is not taken at once."""
         connection = client.connection
         try:
-            while not client.streaming and not client.last and not client.parked:
+            while client in self._clients and not (
+                client.streaming or client.last or client.parked or client.unsent
+            ):
                 if client.request is None:
                     client.request = connection.next_request()
                     if client.request is None:
@@ -213,10 +229,12 @@ class Admin:
                 request, body = client.request, client.body
                 client.request, client.body = None, b""
                 now = client.moved = time.monotonic()
-                if request.path not in _PAGES or "watch" in request.query:
-                    self._answer(client, request, self._handle(request, body))
+                if request.path == "/scoreboard" and "watch" in request.query:
+                    self._watch(client, request, body)
+                elif request.path not in _PAGES:
+                    self._answer(client, request, self._safely(request, body))
                 elif self._parked or self._budget.wait(now):
-                    client.parked = True
+                    client.parked, client.ahead = True, 0
                     self._parked.append((client, request, body))
                 else:
                     self._page(client, request, body)
@@ -225,9 +243,24 @@ class Admin:
             text = f"{error.status}: {error.rule}\n".encode()
             self._send(client, _head(error.status, self._server, "text/plain", len(text), close=True) + text)
 
+    def _watch(self, client: _Client, request: Request, body: bytes) -> None:
+        if sum(other.streaming for other in self._clients) < _MOST_STREAMS:
+            answer = self._safely(request, body)
+        else:
+            answer = Answer(f"{_MOST_STREAMS} streams are open already\n".encode(), 503)
+        self._answer(client, request, answer)
+
+    def _safely(self, request: Request, body: bytes) -> Answer:
+        """What `handle` answers, or 500: a fault in one page must not end what serves the site."""
+        try:
+            return self._handle(request, body)
+        except Exception as error:
+            say(f"{request.method} {request.path} on the admin port failed: {error!r:.500}")
+            return Answer(b"Internal error; standard error of the worker tells more.\n", 500)
+
     def _page(self, client: _Client, request: Request, body: bytes) -> None:
         began = time.monotonic()
-        self._answer(client, request, self._handle(request, body))
+        self._answer(client, request, self._safely(request, body))
         now = time.monotonic()
         self._budget.spend(now - began, now)
 
@@ -262,7 +295,9 @@ class Admin:
             except OSError:
                 self._drop(client)
                 return
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.unsent else 0)
+        events = selectors.EVENT_WRITE if client.unsent else selectors.EVENT_READ
+        if client.streaming:
+            events |= selectors.EVENT_READ  # nothing but its end is expected, and it must be seen
         key = self._selector.get_key(client.sock)
         if key.events != events:
             self._selector.modify(client.sock, events, key.data)
