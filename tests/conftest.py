@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     import pytest
 
-# No deadline and no complaint about slow data: a noisy machine is not a fault of the code. In CI always the same
-# examples, so that a change is judged by itself; elsewhere new ones, to find what nobody thought of.
+# No deadline and no complaint about slow data: a noisy machine is not a fault of the code. In CI always the
+# same examples, so that a change is judged by itself; elsewhere new ones, to find what nobody thought of.
 settings.register_profile(
     "noisy",
     deadline=None,
