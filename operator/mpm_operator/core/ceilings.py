@@ -174,17 +174,7 @@ def _share_out(
 
 def _wishes(effective: Effective) -> dict[str, Setting]:
     """Return the live settings that the directives ask for; threadsPerChild depends on the pod's ceiling."""
-    return {
-        "processes": effective.processes_per_pod,
-        "timeoutSeconds": effective.timeout_seconds,
-        "keepAlive": effective.keep_alive,
-        "keepAliveTimeoutSeconds": effective.keep_alive_timeout_seconds,
-        "maxKeepAliveRequests": effective.max_keep_alive_requests,
-        "limitRequestBodyBytes": effective.limit_request_body_bytes,
-        "maxConnectionsPerChild": effective.max_connections_per_child,
-        "gracefulShutdownTimeoutSeconds": effective.graceful_shutdown_timeout_seconds,
-        "asyncRequestWorkerFactor": effective.async_request_worker_factor,
-    }
+    return {name: value for name, value in effective.settings.items() if name != "threadsPerChild"}
 
 
 def _changes(

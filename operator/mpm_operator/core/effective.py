@@ -63,6 +63,22 @@ class Effective:
         """Pods at first creation: StartServers in whole pods."""
         return -(-self.start_servers // self.processes_per_pod)
 
+    @property
+    def settings(self) -> dict[str, int | float | bool]:
+        """What control can change, under the names of a scoreboard's `settings` (docs/contracts.md)."""
+        return {
+            "threadsPerChild": self.threads_per_child,
+            "processes": self.processes_per_pod,
+            "timeoutSeconds": self.timeout_seconds,
+            "keepAlive": self.keep_alive,
+            "keepAliveTimeoutSeconds": self.keep_alive_timeout_seconds,
+            "maxKeepAliveRequests": self.max_keep_alive_requests,
+            "limitRequestBodyBytes": self.limit_request_body_bytes,
+            "maxConnectionsPerChild": self.max_connections_per_child,
+            "gracefulShutdownTimeoutSeconds": self.graceful_shutdown_timeout_seconds,
+            "asyncRequestWorkerFactor": self.async_request_worker_factor,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:

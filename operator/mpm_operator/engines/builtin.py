@@ -24,18 +24,7 @@ class BuiltinEngine:
 
     def settings(self, effective: Effective) -> dict[str, Setting]:
         """All of the scoreboard's `settings`; `threadsPerChild` is where the planner starts from."""
-        return {
-            "threadsPerChild": effective.threads_per_child,
-            "processes": effective.processes_per_pod,
-            "timeoutSeconds": effective.timeout_seconds,
-            "keepAlive": effective.keep_alive,
-            "keepAliveTimeoutSeconds": effective.keep_alive_timeout_seconds,
-            "maxKeepAliveRequests": effective.max_keep_alive_requests,
-            "limitRequestBodyBytes": effective.limit_request_body_bytes,
-            "maxConnectionsPerChild": effective.max_connections_per_child,
-            "gracefulShutdownTimeoutSeconds": effective.graceful_shutdown_timeout_seconds,
-            "asyncRequestWorkerFactor": effective.async_request_worker_factor,
-        }
+        return effective.settings
 
     def rollout(self, spec: WebServerSpec, effective: Effective) -> dict[str, Any]:
         """What a supervisor fixes when it starts: its MPM, the shared memory, the listeners, the app."""

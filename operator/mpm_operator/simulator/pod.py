@@ -67,7 +67,7 @@ class Pod:
         self._asked = self.threads = self.ceiling = effective.threads_per_child
         self.slots = self.threads * self._processes
         self.limit = effective.listen_backlog
-        self._settings: Mapping[str, int | float | bool] = _settings(effective)
+        self._settings: Mapping[str, int | float | bool] = effective.settings
         self.bursting = False
         self.step = 1
         self.needed_at = self.stepped_at = 0.0
@@ -172,18 +172,3 @@ class Pod:
     def _resize(self, threads: int) -> None:
         self.threads = min(threads, self.ceiling)
         self.slots = self.threads * self._processes
-
-
-def _settings(effective: Effective) -> dict[str, int | float | bool]:
-    return {
-        "threadsPerChild": effective.threads_per_child,
-        "processes": effective.processes_per_pod,
-        "timeoutSeconds": effective.timeout_seconds,
-        "keepAlive": effective.keep_alive,
-        "keepAliveTimeoutSeconds": effective.keep_alive_timeout_seconds,
-        "maxKeepAliveRequests": effective.max_keep_alive_requests,
-        "limitRequestBodyBytes": effective.limit_request_body_bytes,
-        "maxConnectionsPerChild": effective.max_connections_per_child,
-        "gracefulShutdownTimeoutSeconds": effective.graceful_shutdown_timeout_seconds,
-        "asyncRequestWorkerFactor": effective.async_request_worker_factor,
-    }
