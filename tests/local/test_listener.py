@@ -12,7 +12,7 @@ from mpm_operator.local.listener import Listener, PortTaken
 
 
 def test_connections_that_wait_are_counted() -> None:
-    listener = Listener(0, 16)
+    listener = Listener("127.0.0.1", 0, 16)
     clients = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(3)]
     assert listener.depth() == 3
     listener.socket.accept()[0].close()
@@ -23,23 +23,23 @@ def test_connections_that_wait_are_counted() -> None:
 
 
 def test_a_port_that_is_taken_is_named_with_the_option() -> None:
-    listener = Listener(0, 1)
+    listener = Listener("127.0.0.1", 0, 1)
     with pytest.raises(
         PortTaken, match=rf"port {listener.port} of 127\.0\.0\.1 is taken.*--port {listener.port + 1}"
     ):
-        Listener(listener.port, 1)
+        Listener("127.0.0.1", listener.port, 1)
     listener.close()
 
 
 def test_a_port_can_be_bound_again_at_once() -> None:
-    listener = Listener(0, 1)
+    listener = Listener("127.0.0.1", 0, 1)
     port = listener.port
     client = socket.create_connection(("127.0.0.1", port))
     server, _ = listener.socket.accept()
     server.close()  # our side ends first and goes to TIME_WAIT
     client.close()
     listener.close()
-    Listener(port, 1).close()
+    Listener("127.0.0.1", port, 1).close()
 
 
 def test_a_port_that_only_root_may_bind_is_named_with_the_option() -> None:
@@ -50,7 +50,7 @@ def test_a_port_that_only_root_may_bind_is_named_with_the_option() -> None:
         "if os.geteuid() == 0:\n"
         "    os.setuid(65534)\n"
         "try:\n"
-        "    Listener(1, 1)\n"
+        "    Listener('127.0.0.1', 1, 1)\n"
         "except PortTaken as error:\n"
         "    sys.exit(str(error))\n"
     )

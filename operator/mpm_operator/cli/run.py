@@ -6,6 +6,7 @@ Exit codes: 0 after a drain, 2 for a file or a port that cannot be used, 3 when 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import sys
 from pathlib import Path
@@ -23,8 +24,23 @@ EXIT_BAD_INPUT = 2
 EXIT_APP_FAILED = 3
 
 
+def _address(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise click.BadParameter(f"`{value}` is no IP address; expected one such as 127.0.0.1.") from error
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    callback=_address,
+    help="Address of this machine to serve on; 0.0.0.0 or :: means all of them.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -35,14 +51,15 @@ EXIT_APP_FAILED = 3
 @click.option(
     "--demo-load", is_flag=True, help="Add a load from this machine that steps up and down, and ends."
 )
-def run(file: Path, port: int, demo_load: bool) -> None:
+def run(file: Path, host: str, port: int, demo_load: bool) -> None:
     """Serve the WebServer in FILE until interrupted, with processes instead of pods.
 
     The app is imported from FILE's folder, or from the ConfigMap in FILE that `app.configMapRef` names.
+    FILE is read again when it is edited.
     """
     try:
         document = load(file)
-        wish = Wish(document, file.parent.resolve(), port, demo_load)
+        wish = Wish(file, document, host, port, demo_load)
         asyncio.run(_until_interrupted(wish))
     except (BadDocument, PortTaken) as error:
         _end(error, EXIT_BAD_INPUT)

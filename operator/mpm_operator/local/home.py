@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from mpm_operator.engines.builtin import BuiltinEngine
+from mpm_operator.engines.builtin import CONFIG_FILE, BuiltinEngine
 from mpm_operator.manifests.secret import ControlKey
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mpm_operator.core.directives import Effective
+    from mpm_operator.core.spec import WebServerSpec
 
     from .document import Document
 
@@ -23,8 +24,8 @@ _KEY_BYTES = 32
 class Home:
     """Files that the pods of one run read."""
 
-    def __init__(self, root: Path, document: Document, effective: Effective, folder: Path) -> None:
-        """Write settings, control key and (with `app.configMapRef`) the app under `root`.
+    def __init__(self, root: Path, document: Document, folder: Path) -> None:
+        """Write the control key and (with `app.configMapRef`) the app under `root`; settings: `configure`.
 
         `folder` is where the app is imported from when it comes from no ConfigMap.
         """
@@ -33,12 +34,16 @@ class Home:
         self._app_folder = folder
         self._keys = root / "control"
         _write(self._keys, {"current": str(key).encode()})
-        config = BuiltinEngine().config(document.spec, effective)
-        _write(root / "config", {name: text.encode() for name, text in config.items()})
-        (self._config,) = (root / "config").iterdir()
+        self._config = root / CONFIG_FILE
         if document.app_files is not None:
             self._app_folder = root / "app"
             _write(self._app_folder, document.app_files)
+
+    def configure(self, spec: WebServerSpec, effective: Effective) -> None:
+        """Write the settings that a pod starts with; replaced whole, for a pod may be reading them."""
+        fresh = self._config.with_suffix(".new")
+        fresh.write_text(BuiltinEngine().config(spec, effective)[CONFIG_FILE])
+        fresh.replace(self._config)
 
     def command(self, uid: str, listener_fd: int) -> list[str]:
         """Arguments of Python for a supervisor.

@@ -9,29 +9,28 @@ import errno
 import socket
 import struct
 
-LOOPBACK = "127.0.0.1"
-
 # struct tcp_info of linux/tcp.h: 8 one-byte fields, then __u32; for a listener tcpi_unacked (the 5th) is the
 # length of the accept queue.
 _ACCEPT_QUEUE = struct.Struct("=8x4x4x4x4xI")
 
 
 class PortTaken(Exception):
-    """The port cannot be bound; the text names port and option."""
+    """Address and port cannot be bound; the text names them and the option."""
 
 
 class Listener:
     """A bound TCP socket that listens."""
 
-    def __init__(self, port: int, backlog: int) -> None:
-        """Bind `port` of the loopback interface (0: any free one). Raises PortTaken."""
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(self, host: str, port: int, backlog: int) -> None:
+        """Bind `port` (0: any free one) of the address `host`, IPv4 or IPv6. Raises PortTaken."""
+        self._host = f"[{host}]" if ":" in host else host
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self.socket.bind((LOOPBACK, port))
+            self.socket.bind((host, port))
         except OSError as error:
             self.socket.close()
-            raise PortTaken(_why(error, port)) from error
+            raise PortTaken(_why(error, host, port)) from error
         self.socket.listen(backlog)
         # The pods share the file description: a non-blocking accept lets the loser of a race go on.
         self.socket.setblocking(False)
@@ -46,7 +45,7 @@ class Listener:
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     def depth(self) -> int:
         """Connections that wait to be accepted."""
@@ -57,9 +56,11 @@ class Listener:
         self.socket.close()
 
 
-def _why(error: OSError, port: int) -> str:
+def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {LOOPBACK} is taken by another process; choose a free one: --port {port + 1}."
+        return f"port {port} of {host} is taken by another process; choose a free one: --port {port + 1}."
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"port {port} is not allowed for this user; choose one above 1023: --port 8080."
-    return f"port {port} of {LOOPBACK} cannot be bound ({error.strerror}); choose another one: --port N."
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return f"{host} is no address of this machine; choose one that is: --host 127.0.0.1."
+    return f"port {port} of {host} cannot be bound ({error.strerror}); choose another one: --port N."

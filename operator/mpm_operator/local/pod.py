@@ -25,6 +25,9 @@ _ADMIN = re.compile(r"admin on http://[^ ]*:(\d+)")
 _BACKOFF_SECONDS = (0.0, 1.0, 2.0, 4.0, 8.0, 10.0)
 """Wait before the n-th start in a row that never became ready (kubelet's CrashLoopBackOff, shorter)."""
 
+_LAST_LINES_SECONDS = 1.0
+"""How long the last lines of a pod that ended are waited for."""
+
 
 class LocalPod:
     """Starts, restarts, watches and ends one supervisor."""
@@ -172,7 +175,8 @@ class LocalPod:
             self.exit_code = await process.wait()
             # What is left of its session would serve on without a supervisor.
             process.kill_session()
-            await listening
+            # Not for ever: what the app started in a session of its own may hold the output open.
+            await asyncio.wait([listening], timeout=_LAST_LINES_SECONDS)
         finally:
             process.kill_session()
             listening.cancel()

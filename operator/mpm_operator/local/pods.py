@@ -23,12 +23,13 @@ _KILL_AFTER_GRACE_SECONDS = 5.0
 class Pods:
     """Keeps `replicas` pods; who goes first follows the order of the ReplicaSet."""
 
-    def __init__(self, name: str, make: Callable[[str], LocalPod], grace_seconds: float) -> None:
+    def __init__(self, name: str, make: Callable[[str], LocalPod]) -> None:
         self.replicas: int | None = None
         """None until the first `scale`: nothing was asked for yet."""
         self._name = name
         self._make = make
-        self._grace_seconds = grace_seconds
+        self.grace_seconds = 0.0
+        """GracefulShutdownTimeout of a pod that is told to end from now on."""
         self._numbers = count(1)
         self._pods: dict[str, LocalPod] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
@@ -79,7 +80,7 @@ class Pods:
         pod = self._pods[name]
         pod.terminate()
         try:
-            async with asyncio.timeout(self._grace_seconds + _KILL_AFTER_GRACE_SECONDS):
+            async with asyncio.timeout(self.grace_seconds + _KILL_AFTER_GRACE_SECONDS):
                 await pod.wait()
         except TimeoutError:
             pod.kill()

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpm_operator.core.directives import normalise
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan as make_plan
 from mpm_operator.core.snapshot import Snapshot
 
 from .admin import AdminError
+from .document import BadDocument
+from .edits import Edits, Given, NeedsNewStart, given
 from .execute import execute
 from .home import Home
 from .listener import Listener
@@ -28,7 +29,6 @@ from .process import ChildProcess
 from .view import LoadLine, View
 
 if TYPE_CHECKING:
-    from mpm_operator.core.directives import Effective
     from mpm_operator.core.plan import Plan
 
     from .document import Document
@@ -56,9 +56,11 @@ class AppFailed(Exception):
 class Wish:
     """What the user asked for."""
 
+    file: Path
+    """The YAML; its folder is where the app is imported from."""
     document: Document
-    folder: Path
-    """Where the app is imported from."""
+    """What the file held when the run began."""
+    host: str
     port: int
     demo_load: bool
 
@@ -68,18 +70,15 @@ async def run(wish: Wish, display: Display, stop: asyncio.Event, fast: asyncio.E
 
     Raises PortTaken, or AppFailed when the app cannot be started at all.
     """
-    effective, corrections = normalise(wish.document.spec)
-    # The wait is for proxies that have not heard yet; here there are none.
-    effective = replace(effective, drain_delay_seconds=0)
-    listener = Listener(wish.port, effective.listen_backlog)
+    edits = Edits(wish.file)
+    asked = given(wish.document)
+    listener = Listener(wish.host, wish.port, asked.effective.listen_backlog)
     try:
         with tempfile.TemporaryDirectory(prefix="mpm-run-") as root:
-            for correction in corrections:
-                display.say(f"{correction.field}: {correction.message}")
             for ignored in wish.document.ignored:
                 display.say(f"{ignored} means nothing on one machine: ignored.")
-            home = Home(Path(root), wish.document, effective, wish.folder)
-            await _Run(wish, display, effective, home, listener).serve(stop, fast)
+            home = Home(Path(root), wish.document, wish.file.parent.resolve())
+            await _Run(wish, display, edits, home, listener).serve(asked, stop, fast)
     finally:
         listener.close()
 
@@ -87,12 +86,10 @@ async def run(wish: Wish, display: Display, stop: asyncio.Event, fast: asyncio.E
 class _Run:
     """One run: the loop and its state."""
 
-    def __init__(
-        self, wish: Wish, display: Display, effective: Effective, home: Home, listener: Listener
-    ) -> None:
+    def __init__(self, wish: Wish, display: Display, edits: Edits, home: Home, listener: Listener) -> None:
         self._wish = wish
         self._display = display
-        self._effective = effective
+        self._edits = edits
         self._home = home
         self._listener = listener
         self._clock = asyncio.get_running_loop().time
@@ -101,12 +98,11 @@ class _Run:
         self._wake = asyncio.Event()
         self._load: LoadLine | None = None
         self._was_ready = False
-        self._pods = Pods(
-            wish.document.name, self._make_pod, float(effective.graceful_shutdown_timeout_seconds)
-        )
+        self._pods = Pods(wish.document.name, self._make_pod)
 
-    async def serve(self, stop: asyncio.Event, fast: asyncio.Event) -> None:
+    async def serve(self, asked: Given, stop: asyncio.Event, fast: asyncio.Event) -> None:
         load: asyncio.Task[None] | None = None
+        self._take(asked)
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
         try:
@@ -126,6 +122,7 @@ class _Run:
         """Observe, plan, execute, show; then wait for an edge or the next second."""
         now = self._clock()
         self._wake.clear()
+        self._follow()
         plan = make_plan(self._observe(), now)
         self._memory = plan.memory or self._memory
         for note in plan.notes:
@@ -138,8 +135,31 @@ class _Run:
         await self._show(plan)
         await self._pause(plan.due)
 
+    def _take(self, asked: Given) -> None:
+        """From now on this is what pods are held to, and what new ones start with."""
+        for correction in asked.corrections:
+            self._display.say(f"{correction.field}: {correction.message}")
+        self._asked = asked
+        # The wait is for proxies that have not heard yet; here there are none.
+        self._effective = replace(asked.effective, drain_delay_seconds=0)
+        self._home.configure(asked.document.spec, self._effective)
+        self._pods.grace_seconds = float(self._effective.graceful_shutdown_timeout_seconds)
+
+    def _follow(self) -> None:
+        """Take an edit of the file; one that cannot be taken is told, and nothing of it takes effect."""
+        try:
+            edited = self._edits.next(self._asked)
+        except BadDocument as error:
+            self._display.say(f"mpm: {error} The edit is not in effect.")
+        except NeedsNewStart as error:
+            self._display.say(f"mpm: {error}: end this run and start it again; the edit is not in effect.")
+        else:
+            if edited is not None:
+                self._display.say(f"mpm: {self._wish.file} was edited: in effect.")
+                self._take(edited)
+
     def _observe(self) -> Snapshot:
-        spec = self._wish.document.spec
+        spec = self._asked.document.spec
         return Snapshot(
             effective=self._effective,
             pods=self._pods.observe(self._listener.depth()),
