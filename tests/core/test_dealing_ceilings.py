@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mpm_operator.core.ceilings import refuse
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
@@ -91,6 +92,94 @@ def test_a_rollout_gets_room_for_its_surge(effective: Callable[..., Any]) -> Non
     lower, raised = controls_of(snapshot)
     assert lower == {name: {"threadsCeiling": 12, "threadsPerChild": 12} for name in ("shop-1", "shop-2")}
     assert raised == {}
+
+
+OLD_PREFORK = {
+    "servers": 8,
+    "threads_per_child": 1,
+    "threads_ceiling": 1,
+    "thread_limit": 1,
+    "total": 8,
+    "busy": 3,
+    "settings": {"threadsPerChild": 1, "processes": 8, "timeoutSeconds": 60, "keepAlive": True},
+}
+
+
+def test_pods_of_the_old_template_keep_their_threads_until_they_go(effective: Callable[..., Any]) -> None:
+    """From Prefork to Event and back: what the new template asks for is nothing to pods of the old one."""
+    old = replace(ready("shop-1", **OLD_PREFORK), current=False)
+    event = effective({"maxRequestWorkers": 100, "threadsPerChild": 25})
+    assert controls_of(Snapshot(event, (old,), 1, fresh(0.0), rolling=True, surge=1)) == ({}, {})
+    old = replace(ready("shop-1", threads_ceiling=64, thread_limit=64), current=False)
+    prefork = effective({"type": "Prefork", "maxRequestWorkers": 256})
+    assert controls_of(Snapshot(prefork, (old,), 1, fresh(0.0), rolling=True, surge=1)) == ({}, {})
+
+
+def test_pods_of_the_old_template_get_the_settings_of_http_alone(effective: Callable[..., Any]) -> None:
+    settings = LINE.settings | {"timeoutSeconds": 9, "maxConnectionsPerChild": 7, "processes": 3}
+    old = replace(ready("shop-1", servers=3, settings=settings), current=False)
+    directives = effective({"maxRequestWorkers": 1000, "threadsPerChild": 50})
+    decided = controls_of(Snapshot(directives, (old,), 1, fresh(0.0), rolling=True))
+    assert decided == ({}, {"shop-1": {"timeoutSeconds": 60}})
+
+
+def test_old_pods_make_room_for_the_new_ones_and_get_none(effective: Callable[..., Any]) -> None:
+    """Four claim 200 slots of 100, and one to come takes 25 of them: 18 are left for each."""
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25})
+    old = tuple(replace(ready(f"shop-{n}", threads_ceiling=50), current=False) for n in range(4))
+    snapshot = Snapshot(directives, old, 4, fresh(0.0), rolling=True, surge=1)
+    lower, raised = controls_of(snapshot)
+    assert lower == {f"shop-{n}": {"threadsCeiling": 18, "threadsPerChild": 18} for n in range(4)}
+    assert raised == {}
+    cut = tuple(
+        replace(
+            pod,
+            report=replace(
+                LINE, at=101.0, threads_ceiling=18, settings=LINE.settings | {"threadsPerChild": 18}
+            ),
+        )
+        for pod in old[:2]
+    )
+    # Two are gone and nothing is short any more: the old ones stay as they are.
+    assert controls_of(Snapshot(directives, cut, 2, fresh(0.0), rolling=True), 101.0) == ({}, {})
+
+
+def test_what_old_pods_cannot_have_is_dealt_to_the_new(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25, "threadLimit": 100})
+    old = replace(ready("shop-1", threads_ceiling=30), current=False)
+    new = ready("shop-2", thread_limit=100)
+    snapshot = Snapshot(directives, (old, new), 2, fresh(0.0), rolling=True)
+    assert controls_of(snapshot) == ({}, {"shop-2": {"threadsCeiling": 70}})
+
+
+def test_no_pod_is_asked_for_more_than_its_own_thread_limit(effective: Callable[..., Any]) -> None:
+    directives = effective({"maxRequestWorkers": 400, "threadsPerChild": 80, "threadLimit": 128})
+    pods = (ready("shop-1", thread_limit=64), ready("shop-2", thread_limit=128))
+    lower, raised = controls_of(Snapshot(directives, pods, 2, fresh(0.0)))
+    assert lower == {}
+    assert raised == {
+        "shop-1": {"threadsCeiling": 64, "threadsPerChild": 64},
+        "shop-2": {"threadsCeiling": 128, "threadsPerChild": 80},
+    }
+
+
+def test_a_refused_raise_gives_its_room_back_and_is_not_repeated_each_second(
+    effective: Callable[..., Any],
+) -> None:
+    directives = effective({"maxRequestWorkers": 100, "threadsPerChild": 25, "threadLimit": 100})
+    alone = Snapshot(directives, (ready("shop-1"),), 1, fresh(0.0))
+    first = plan(alone, 100.0)
+    assert first.controls[0].changes == {"threadsCeiling": 100}
+    assert first.memory is not None
+    memory = replace(first.memory, grants=refuse(first.memory.grants, {"shop-1"}))
+    pods = (ready("shop-1", at=105.0), ready("shop-2", at=105.0))
+    lower, raised = controls_of(replace(alone, pods=pods, replicas=2, memory=memory), 105.0)
+    assert lower == {}, "a raise that was refused claims nothing"
+    assert raised == {name: {"threadsCeiling": 50} for name in ("shop-1", "shop-2")}
+    later = (ready("shop-1", at=105.0),)
+    assert controls_of(replace(alone, pods=later, memory=memory), 105.0) == ({}, {})
+    later = (ready("shop-1", at=131.0),)
+    assert controls_of(replace(alone, pods=later, memory=memory), 131.0)[1] != {}
 
 
 def test_threads_per_child_is_changed_live_within_the_ceiling(effective: Callable[..., Any]) -> None:

@@ -4,11 +4,14 @@ A pod's supervisor adds threads by itself up to its ceiling. Every pod therefore
 max(ceiling x servers, slots it has), and the sum of the claims stays within MaxRequestWorkers at any moment.
 Ceilings are lowered first; only what was seen lowered is dealt out again. A raise counts from the moment it
 is sent, a cut from the moment it is seen: a control call that got lost, or comes late, then does no harm.
+
+A pod of an older template goes when its successor serves. Until then it keeps the threads it has, because the
+new template's may be another MPM's; MaxRequestWorkers may cut it, nothing raises it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .plan import Control
@@ -16,7 +19,7 @@ from .snapshot import PodState
 from .survey import is_silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from .effective import Effective
     from .snapshot import Pod, Report
@@ -28,6 +31,18 @@ RESEND_SECONDS = 1.0
 """A control call whose effect is not seen is repeated after so long."""
 GIVE_UP_SECONDS = 5.0
 """After so long the values alone prove a control call, for pods whose sequence number does not move."""
+REFUSED_SECONDS = 30.0
+"""What a pod answered with 400 is asked again after so long: it would say the same."""
+HTTP = frozenset(
+    {
+        "timeoutSeconds",
+        "keepAlive",
+        "keepAliveTimeoutSeconds",
+        "maxKeepAliveRequests",
+        "limitRequestBodyBytes",
+    }
+)
+"""Settings that mean the same whatever the template; those of the MPM are the template's."""
 _DEAF = frozenset({PodState.STARTING, PodState.STOPPING})
 """States in which a pod is not worth a call."""
 
@@ -43,6 +58,8 @@ class Grant:
     """The highest ceiling that may be in force meanwhile."""
     sent_at: float
     changes: Mapping[str, Setting]
+    refused: bool = False
+    """The pod answered that it can't: nothing of it will ever be in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,16 @@ class _Seat(NamedTuple):
     servers: int
     ceiling: int
     """Highest that may be in force."""
+    cap: int
+    """Highest that it may be given."""
+
+
+def refuse(grants: Mapping[str, Grant], pods: Collection[str]) -> dict[str, Grant]:
+    """Return the grants after `pods` answered that they can't: their claims are what they show again."""
+    return {
+        name: replace(grant, ceiling=0, refused=True) if name in pods else grant
+        for name, grant in grants.items()
+    }
 
 
 def deal(
@@ -86,7 +113,15 @@ def deal(
         if pod.name in grants and (grant := _still_open(grants[pod.name], report, now)):
             open_grants[pod.name] = grant
             ceiling = max(ceiling, grant.ceiling)
-        servers = report.servers if report.servers > processes else processes
+        cap = effective.thread_limit
+        if 0 < report.thread_limit < cap:
+            cap = report.thread_limit
+        servers = report.servers
+        if not pod.current:
+            servers = max(1, servers, int(report.settings.get("processes", 1)))
+            cap = report.threads_ceiling
+        elif servers < processes:
+            servers = processes
         claim = ceiling * servers
         if claim < report.total:
             claim = report.total
@@ -94,7 +129,7 @@ def deal(
         if report.state in _DEAF or is_silent(pod, now):
             fixed += claim
         else:
-            seats.append(_Seat(pod, report, servers, ceiling))
+            seats.append(_Seat(pod, report, servers, ceiling, cap))
     for pod in seen.terminating:
         claim = _last_claim(pod, grants.get(pod.name), boot)
         fixed += claim
@@ -134,13 +169,15 @@ def _share_out(
     now: float,
 ) -> Deal:
     boot, limit = effective.slots_per_pod, effective.max_request_workers
-    servers = sum([seat.servers for seat in seats])
-    fits = min(wanted, max(0, (limit - fixed - effective.threads_per_child * servers) // boot))
-    target = 0
-    if servers:
-        target = max(1, min(effective.thread_limit, (limit - fixed - boot * fits) // servers))
+    least = sum([min(seat.cap, effective.threads_per_child) * seat.servers for seat in seats])
+    fits = min(wanted, max(0, (limit - fixed - least) // boot))
+    level = _level(seats, limit - fixed - boot * fits)
     budget = limit - claimed - boot * fits
-    short = sum([(target - seat.ceiling) * seat.servers for seat in seats if seat.ceiling < target])
+    short = 0
+    for seat in seats:
+        missing = min(level, seat.cap) - seat.ceiling
+        if missing > 0:
+            short += missing * seat.servers
     # Who has more than an equal share gives it back when it is missing elsewhere, and only then.
     over = budget < short
     wishes = _wishes(effective)
@@ -152,6 +189,7 @@ def _share_out(
         seats.sort(key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name))
     for seat in seats:
         ceiling = seat.report.threads_ceiling
+        target = level if level < seat.cap else seat.cap
         if seat.ceiling == ceiling == target and seat.report.settings == settled:
             continue
         if over and seat.ceiling > target:
@@ -172,6 +210,19 @@ def _share_out(
     return Deal(tuple(lower), tuple(controls), grants, min(fits, room))
 
 
+def _level(seats: list[_Seat], room: int) -> int:
+    """Return the highest equal ceiling for `room` slots; who is capped below it leaves the rest to others."""
+    free = seats
+    while free:
+        level = max(1, room // sum([seat.servers for seat in free]))
+        above = [seat for seat in free if seat.cap > level]
+        if len(above) == len(free) or level == 1:
+            return level
+        room -= sum([seat.cap * seat.servers for seat in free if seat.cap <= level])
+        free = above
+    return max([seat.cap for seat in seats], default=0)
+
+
 def _wishes(effective: Effective) -> dict[str, Setting]:
     """Return the live settings that the directives ask for; threadsPerChild depends on the pod's ceiling."""
     return {name: value for name, value in effective.settings.items() if name != "threadsPerChild"}
@@ -181,10 +232,12 @@ def _changes(
     seat: _Seat, ceiling: int, wishes: Mapping[str, Setting], effective: Effective, may_grow: bool
 ) -> tuple[dict[str, Setting], dict[str, Setting]]:
     """Return what to cut (it makes room) and what to raise or mend; only settings that the pod reports."""
-    live = seat.report.settings
+    live, current = seat.report.settings, seat.pod.current
     cuts: dict[str, Setting] = {}
     rest: dict[str, Setting] = {
-        name: value for name, value in wishes.items() if name in live and live[name] != value
+        name: value
+        for name, value in wishes.items()
+        if name in live and live[name] != value and (current or name in HTTP)
     }
     if "processes" in rest:
         if rest["processes"] < live["processes"]:
@@ -196,7 +249,7 @@ def _changes(
     elif ceiling > seat.report.threads_ceiling:
         rest["threadsCeiling"] = ceiling
     if "threadsPerChild" in live:
-        threads = min(effective.threads_per_child, ceiling)
+        threads = min(effective.threads_per_child if current else int(live["threadsPerChild"]), ceiling)
         if threads != live["threadsPerChild"]:
             (cuts if threads < live["threadsPerChild"] else rest)["threadsPerChild"] = threads
     return cuts, rest
@@ -207,8 +260,10 @@ def _send(
 ) -> bool:
     """Return whether to send, and note it: not again what was just sent and may be on its way."""
     last = grants.get(seat.pod.name)
-    if last is not None and last.changes == changes and now - last.sent_at < RESEND_SECONDS:
-        return False
+    if last is not None and last.changes == changes:
+        pause = REFUSED_SECONDS if last.refused else RESEND_SECONDS
+        if now - last.sent_at < pause:
+            return False
     grants[seat.pod.name] = Grant(
         seat.report.boot, seat.report.sequence, max(seat.ceiling, ceiling), now, changes
     )

@@ -78,6 +78,8 @@ class Report:
     """Live settings, to be compared with the wanted ones."""
     sequence: int = 0
     uptime_ms: int = 0
+    thread_limit: int = 0
+    """Most threads a server of this pod can ever have: fixed when it started; 0 = it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from .resources import DELETION_COST, DEPLOYMENTS, PODS, name_of, uid_of
 from .scoreboards import ControlRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from mpm_operator.core.plan import Control, Plan
     from mpm_operator.manifests import Owner
@@ -41,6 +41,11 @@ RENEW_SECONDS = QUIESCE_TTL_SECONDS / 3
 
 class StepFailed(Exception):
     """Some steps of the plan failed; the text names them. Plan again after a backoff."""
+
+    def __init__(self, message: str, unable: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.unable = frozenset(unable)
+        """Pods that understood what to change and can't."""
 
 
 class PodsRefused(StepFailed):
@@ -84,7 +89,7 @@ class Executor:
         await run.each(run.post(one.pod, "rebalance", {"share": one.share}) for one in plan.rebalance)
         self._renewed = {uid: at for uid, at in self._renewed.items() if at > self._clock() - 600}
         if run.failures:
-            raise (PodsRefused if run.only_pods else StepFailed)("; ".join(run.failures))
+            raise (PodsRefused if run.only_pods else StepFailed)("; ".join(run.failures), run.unable)
 
     async def control(self, uid: str, secret: bytes, method: str, path: str, body: dict[str, Any]) -> None:
         await self._boards.control(uid, secret, method, path, body)
@@ -139,6 +144,7 @@ class _Run:
         self.failures: list[str] = []
         self.only_pods = True
         """No failure was the API server's."""
+        self.unable: set[str] = set()
 
     async def each(self, calls: Iterable[Awaitable[None]]) -> bool:
         """Make the calls of one step side by side; return whether all were taken."""
@@ -154,7 +160,12 @@ class _Run:
         return good
 
     async def put(self, control: Control) -> None:
-        await self._to(control.pod, "PUT", "/control", dict(control.changes))
+        try:
+            await self._to(control.pod, "PUT", "/control", dict(control.changes))
+        except ControlRefused as error:
+            if error.final:
+                self.unable.add(control.pod)
+            raise
 
     async def post(self, name: str, verb: str, body: dict[str, Any]) -> None:
         await self._to(name, "POST", f"/control/{verb}", body)
@@ -184,4 +195,4 @@ class _Run:
         try:
             await self._executor.control(uid, self._secret, method, path, body)
         except ControlRefused as error:
-            raise ControlRefused(f"pod {name}: {error}") from error
+            raise ControlRefused(f"pod {name}: {error}", final=error.final) from error

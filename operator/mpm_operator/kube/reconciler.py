@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mpm_operator.core.ceilings import refuse
 from mpm_operator.core.conditions import accepted
 from mpm_operator.core.directives import Correction, Effective, normalise
 from mpm_operator.core.memory import Memory, fresh
@@ -158,6 +159,8 @@ class Reconciler:
                 await self._tools.executor.execute(key, owner, secret, plan, may_scale=may_scale)
             except StepFailed as error:
                 failure = error
+                grants = refuse(known.memory.grants, error.unable)
+                known.memory = replace(known.memory, grants=grants)
         await self._say(server, known, plan, verdict)
         again = await self._tools.status.write(server, self._status(key, server, snapshot, plan, verdict))
         if failure is not None and not isinstance(failure, PodsRefused):

@@ -45,6 +45,11 @@ LINE_MOST_BYTES = 64 * 1024
 class ControlRefused(Exception):
     """A pod did not take a control call; the text says which, and its reason."""
 
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+        """The pod understood the call and can't do it: it changed nothing, and never will by this call."""
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -148,7 +153,8 @@ class Scoreboards:
                 status, answer = await self._call(stream, key, method, path, data)
         metrics.CONTROLS.labels(call, str(status)).inc()
         if status != 200:
-            raise ControlRefused(f"{method} {path}: {status} {answer[:300].decode(errors='replace')}")
+            said = answer[:300].decode(errors="replace")
+            raise ControlRefused(f"{method} {path}: {status} {said}", final=status == 400)
         try:
             self._take(stream, parse(answer, self._clock()), wake=False)
         except ValueError as error:

@@ -88,6 +88,7 @@ class _Aggregate(_Part, frozen=True):
     memory: _Memory
     settings: dict[str, int | float | bool]
     uptime_ms: int
+    thread_limit: int = 0
     pod: str = ""
     edge: str = ""
     key_version: int = 0
@@ -164,6 +165,7 @@ def parse(line: bytes, at: float) -> Line:
         settings=said.settings,
         sequence=said.sequence,
         uptime_ms=said.uptime_ms,
+        thread_limit=said.thread_limit,
     )
     shown = Shown(
         mpm=said.mpm,
