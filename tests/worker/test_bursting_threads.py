@@ -10,6 +10,7 @@ from mpm_worker.listeners import Backlog
 from mpm_worker.observe import Load
 
 FULL = Load(busy=4, idle=0, queue=3, backlog=Backlog(), connections=7, keep_alive=0, reading=0, closing=0)
+ONE_WAITS = replace(FULL, queue=1)
 CALM = replace(FULL, busy=1, idle=3, queue=0)
 
 
@@ -30,7 +31,13 @@ def run(
 
 
 def test_steps_double_up_to_the_ceiling() -> None:
-    assert run([FULL] * 8, ceiling=40) == [4, 5, 7, 11, 19, 35, 40, 40]
+    assert run([ONE_WAITS] * 8, ceiling=40) == [4, 5, 7, 11, 19, 35, 40, 40]
+
+
+def test_a_step_is_as_large_as_the_queue() -> None:
+    many = replace(FULL, queue=20)
+    assert run([many] * 3, ceiling=64) == [4, 24, 44]
+    assert run([many] * 2, ceiling=16) == [4, 16]
 
 
 def test_no_step_without_queue_or_with_idle_slots_or_with_a_busy_cpu() -> None:
@@ -40,11 +47,12 @@ def test_no_step_without_queue_or_with_idle_slots_or_with_a_busy_cpu() -> None:
 
 
 def test_steps_begin_anew_after_a_pause() -> None:
-    assert run([FULL, FULL, FULL, CALM, FULL, FULL]) == [4, 5, 7, 7, 8, 10]
+    one = ONE_WAITS
+    assert run([one, one, one, CALM, one, one]) == [4, 5, 7, 7, 8, 10]
 
 
 def test_taken_back_after_thirty_calm_seconds() -> None:
-    threads = run([FULL] * 4 + [CALM] * 140)
+    threads = run([ONE_WAITS] * 4 + [CALM] * 140)
     assert threads[3] == 11
     assert threads[4 + 118] == 11
     assert threads[4 + 121] == 4

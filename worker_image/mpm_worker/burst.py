@@ -21,7 +21,8 @@ _REST = 30.0
 
 @dataclass(slots=True)
 class Burst:
-    """Memory of the rule. `step` doubles while the need lasts (httpd's idle_spawn_rate)."""
+    """Memory of the rule. `step`, the least of an increase, doubles while the need lasts (httpd's
+    idle_spawn_rate)."""
 
     step: int = 1
     needed_at: float = 0.0
@@ -65,6 +66,7 @@ class Burst:
             return have
         if share >= _CPU_SHARE:
             return have
-        more = min(have + self.step, ceiling)
+        # As many at once as wait: doubling alone takes 1.5 s to the default limit, and the queue is known.
+        more = min(have + max(self.step, -(-load.queue // servers)), ceiling)
         self.step *= 2
         return more

@@ -157,9 +157,9 @@ class Pod:
         self._resize(max(asked, self.threads) if burst else asked)
 
     def burst(self, now: float) -> None:
-        """Add threads as the supervisor does: 1, 2, 4, ... as long as the queue stands."""
+        """Add threads as the supervisor does: 1, 2, 4, ... as long as the queue stands, or all that wait."""
         self.stepped_at = now
-        self._resize(self.threads + self.step)
+        self._resize(self.threads + max(self.step, -(-len(self.queue) // self._processes)))
         self.step *= 2
 
     def calm_down(self, now: float) -> None:
