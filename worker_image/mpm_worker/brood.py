@@ -85,7 +85,6 @@ class Brood:
         self.ever_ready = False
         self.ending = False
         """Nothing is started any more."""
-        self.graceful_seconds = 60.0
         self._restarts = 0
         self._failures = 0
         self._not_before = 0.0
@@ -180,7 +179,6 @@ class Brood:
             elif not fresh and (not here or not replacing):
                 replacing |= bool(here)
                 self._fork(seat, now)
-        self._end_overdue(now)
         self.share_listeners()
 
     def _stale(self, process: Process) -> bool:
@@ -193,15 +191,16 @@ class Brood:
             process.retired = now
             self._board.server(process.row)[Server.RETIRING] = 1
             wake(process)
-            if not process.ready:
-                os.kill(process.pid, signal.SIGKILL)  # still importing: it holds no connection
+            self.end_if_importing(process)
 
-    def _end_overdue(self, now: float) -> None:
-        for process in self.processes.values():
-            if process.retired and now - process.retired > (self.graceful_seconds or 3600):
-                process.why = "deadline"
-                say(f"server {process.pid} did not finish in time and is killed")
-                os.kill(process.pid, signal.SIGKILL)
+    def end_if_importing(self, process: Process) -> None:
+        """Kill a process that was told to end and never accepted: it may import for long yet.
+
+        It sets `UP` and then looks whether to end; we tell it to end and then look at `UP`. So a process that
+        is not up here accepts nothing, however close the race.
+        """
+        if not self._board.server(process.row)[Server.UP]:
+            os.kill(process.pid, signal.SIGKILL)
 
     def share_listeners(self) -> None:
         """Event: let all serve the listener of a seat that is empty or whose process has no room."""

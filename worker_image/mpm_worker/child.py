@@ -109,7 +109,7 @@ class Child:
         )
         model = _model(self.options.mpm, self)
         self._wake = model.wake
-        self.tell(READY)
+        self.record[Server.UP] = 1
         model.run()
         if self.log is not None:
             self.log.close()
@@ -128,6 +128,10 @@ class Child:
                 break
             self._wake()
         os._exit(1)
+
+    def serving(self) -> None:
+        """Told by the model once its slots are there."""
+        self.tell(READY)
 
     def tell(self, message: bytes) -> None:
         try:

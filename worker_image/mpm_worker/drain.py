@@ -72,8 +72,7 @@ class Drain:
         self._brood.ending = True
         self._board.live[Live.PHASE] = Phase.FINISHING
         for process in self._brood.processes.values():
-            if not process.ready:
-                os.kill(process.pid, signal.SIGKILL)
+            self._brood.end_if_importing(process)
         self._brood.wake_all()
         self._listeners.close()
 

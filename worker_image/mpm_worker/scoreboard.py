@@ -82,6 +82,8 @@ class Server(IntEnum):
     LINGERING = auto()
     ACCEPTED = auto()
     """Connections since boot of this row (cumulative)."""
+    UP = auto()
+    """1 from the moment before it may accept; a process that is told to end earlier has nothing to finish."""
     NOT_ACCEPTING = auto()
     WORN = auto()
     """1 when MaxConnectionsPerChild was reached."""

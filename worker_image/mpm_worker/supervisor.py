@@ -142,7 +142,6 @@ class Supervisor:
             say("the quiesce has lapsed, serving again")
             self.resume()
         self.drain.step(now)
-        self.brood.graceful_seconds = self.settings.gracefulShutdownTimeoutSeconds
         self.brood.maintain(now)
         self.refresh(now)
         tick = now >= self._tick_due

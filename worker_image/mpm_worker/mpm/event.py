@@ -91,6 +91,7 @@ class Event:
         """Start the threads, then watch the leader until the end."""
         self._start()
         self._resize()
+        self._child.serving()
         self._work.put(_Order.LEAD)
         while not self._over:
             self._stir.wait()

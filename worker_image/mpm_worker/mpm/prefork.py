@@ -23,5 +23,7 @@ class Prefork(Worker):
 
     def run(self) -> None:
         slot = self._child.board.slot(self._child.row, 0)
+        slot.release()
+        self._child.serving()
         self.work(slot)
         slot.release(DEAD)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mpm_worker.child import serve_slot
 from mpm_worker.http import ProtocolError
 from mpm_worker.say import say
-from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ, STARTING
+from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ
 from mpm_worker.wsgi import reject
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Worker:
         """Keep as many threads as are asked for, until the end was ordered and all have gone."""
         threads = self._child.board.threads
         self._free = list(range(threads))[::-1]
+        self._grow()
+        self._child.serving()
         while not (self._child.ending() and self._alive == 0):
             self._changed.clear()
             self._grow()
@@ -77,7 +79,7 @@ class Worker:
                 index = self._free.pop()
                 self._alive += 1
             slot = self._child.board.slot(self._child.row, index)
-            slot.state(STARTING)
+            slot.release()  # here and not in the thread: who hears that we serve shall see every slot
             thread = threading.Thread(target=self._thread, args=(index,), name=f"slot-{index}", daemon=True)
             try:
                 thread.start()
