@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http soak-http
+.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http bench-scoreboard soak-http
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ cluster-down:  ## End that cluster and everything it left
 
 bench-http: $(VENV)/.run-installed  ## Measure the worker beside other HTTP servers (25 minutes; needs wrk)
 	$(BIN)/python bench/http/run.py --write
+
+bench-scoreboard: $(VENV)/.run-installed  ## Measure what the scoreboard costs (3 minutes; needs wrk)
+	$(BIN)/python bench/scoreboard.py --write
 
 soak-http: $(VENV)/.run-installed  ## An hour of mixed load on one worker: memory and descriptors must stay
 	$(BIN)/python bench/http/soak.py --minutes 60

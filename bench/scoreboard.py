@@ -1,9 +1,10 @@
 """What the scoreboard costs: CPU a request, pages at 4,000 slots and 1,000 pods, and a storm of scrapes.
 
-    .venv/bin/python bench/scoreboard.py [cpu|page|storm|whole] [--rounds N]
+    .venv/bin/python bench/scoreboard.py [cpu|page|storm|whole] [--rounds N] [--write]
 
 CPU: the same worker with and without its scoreboard's writes, by turns, CPU time of its processes over
-requests served; two with stand against each other to show the noise. Needs wrk.
+requests served; two with stand against each other to show the noise. Needs wrk. `--write` puts the figures
+into RESULTS.md.
 """
 
 from __future__ import annotations
@@ -19,10 +20,21 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    seen: str
+    goal: str = ""
+
 
 APP = """
 BODY = b"hello\\n"
@@ -87,8 +99,11 @@ def worker(app: str, *options: str) -> Iterator[tuple[int, int, int]]:
         )
         assert process.stderr is not None
         try:
-            ports = re.search(r"http://\S+:(\d+), admin on http://\S+:(\d+)", process.stderr.readline())
-            assert ports is not None
+            ports = None
+            for line in process.stderr:
+                if ports := re.search(r"http://\S+:(\d+), admin on http://\S+:(\d+)", line):
+                    break
+            assert ports is not None, "the worker ended before it listened"
             port, admin = int(ports[1]), int(ports[2])
             while json.loads(get(admin, "/scoreboard"))["workers"]["idle"] == 0:
                 time.sleep(0.05)
@@ -152,7 +167,7 @@ def calls(mpm: str) -> float:
     return min(times)
 
 
-def cpu(rounds: int) -> None:
+def cpu(rounds: int) -> Iterator[Row]:
     """Three workers by turns, a second each, so that what the machine does meanwhile meets all of them."""
     for mpm in ("event", "worker"):
         options = ("--mpm", mpm, "--threads", "4")
@@ -169,14 +184,16 @@ def cpu(rounds: int) -> None:
         cost = [(turn["one"] + turn["two"]) / 2 - turn["bare"] for turn in turns]
         same = [turn["one"] - turn["two"] for turn in turns]
         low, high = statistics.quantiles(cost, n=4)[::2]
-        print(
-            f"{mpm}: {statistics.median(turn['one'] for turn in turns):.2f} us a request, of which the "
-            f"scoreboard {statistics.median(cost):+.2f} us (half of the turns {low:+.2f} to {high:+.2f}; "
-            f"with against with {statistics.median(same):+.2f}); its calls alone take {calls(mpm):.2f} us"
+        yield Row(
+            f"scoreboard writes of a request, {mpm}",
+            f"{statistics.median(cost):+.2f} µs of {statistics.median(turn['one'] for turn in turns):.2f} "
+            f"(half of the turns {low:+.2f} to {high:+.2f}; with against with "
+            f"{statistics.median(same):+.2f}); the calls alone {calls(mpm):.2f} µs",
+            "≤ 1 µs",
         )
 
 
-def page(rounds: int) -> None:
+def page(rounds: int) -> Iterator[Row]:
     options = ("--mpm", "worker", "--processes", "4", "--threads", "1000", "--thread-limit", "1000")
     with worker("plain:app", *options) as (_, _, admin):
         while json.loads(get(admin, "/scoreboard"))["workers"]["idle"] < 4000:
@@ -191,13 +208,15 @@ def page(rounds: int) -> None:
                     times[-1] / 1e3 * 25
                 )  # pages may take a twentieth of the time: not to wait for that
             times.sort()
-            print(
-                f"{path} at 4,000 slots: median {statistics.median(times):.1f} ms, "
-                f"best {times[0]:.1f} ms, worst {times[-1]:.1f} ms, {size} bytes"
+            yield Row(
+                f"`{path}` at 4,000 slots",
+                f"median {statistics.median(times):.1f} ms, least {times[0]:.1f}, most {times[-1]:.1f}; "
+                f"{size:,} bytes",
+                "≤ 10 ms" if path.endswith("auto") else "",
             )
 
 
-def storm(rounds: int) -> None:
+def storm(rounds: int) -> Iterator[Row]:
     """Requests alone, and beside 50 clients that scrape as fast as they are answered."""
     with worker("sleeper:app", "--mpm", "event", "--threads", "8") as (_, port, admin):
         alone, beside, scrapes = [], [], []
@@ -206,9 +225,11 @@ def storm(rounds: int) -> None:
             with scraping(admin, 50, scrapes):
                 beside.append(wrk(port, 5, 6)[1])
         before, after = statistics.median(alone), statistics.median(beside)
-        print(
-            f"p99 of requests: {before:.1f} ms alone, {after:.1f} ms beside 50 clients that scrape without a "
-            f"pause ({statistics.median(scrapes):.0f} pages/s): {(after / before - 1) * 100:+.0f} %"
+        yield Row(
+            "p99 of requests beside 50 clients that scrape without a pause",
+            f"{after:.1f} ms, {before:.1f} ms without them: {(after / before - 1) * 100:+.0f} % "
+            f"({statistics.median(scrapes):,.0f} pages/s)",
+            "≤ +10 %",
         )
 
 
@@ -225,7 +246,7 @@ def scraping(admin: int, clients: int, rates: list[float]) -> Iterator[None]:
     rates.append(float(rate[1]))
 
 
-def whole(rounds: int) -> None:
+def whole(rounds: int) -> Iterator[Row]:
     """The operator's side: a line taken in, and the merged page of 1,000 pods of 25 slots."""
     from mpm_operator.scoreboard import Frame, PodLine, Tally, board, parse
     from mpm_operator.scoreboard.render import auto, page
@@ -237,7 +258,7 @@ def whole(rounds: int) -> None:
     for number in range(count):
         tally.take(str(number % 1000), parse(text, 1.0))
     spent = (time.process_time() - began) / count * 1e6
-    print(f"a line of a pod: {spent:.1f} us of the operator's CPU, parsing included")
+    yield Row("a line of a pod, taken in by the operator", f"{spent:.1f} µs of CPU, parsing included")
     pods = [PodLine(f"shop-{number}", parse(text, 1.0)) for number in range(1000)]
     frame = Frame("default/shop", "event", 1, 25, 50_000, 0.0, time.time(), 2.0, 100.0)
     for name, render in (("?auto", auto), ("HTML", lambda made: page(made, table=True))):
@@ -246,17 +267,40 @@ def whole(rounds: int) -> None:
             began = time.perf_counter()
             size = len(render(board(frame, pods, tally.total)))
             times.append((time.perf_counter() - began) * 1e3)
-        print(f"{name} of 1,000 pods: median {statistics.median(times):.1f} ms, {size} bytes")
+        yield Row(f"merged {name} of 1,000 pods", f"median {statistics.median(times):.1f} ms; {size:,} bytes")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("what", nargs="?", choices=("cpu", "page", "storm", "whole"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="put all figures into RESULTS.md")
     chosen = parser.parse_args()
+    if chosen.write and chosen.what:
+        parser.error("--write takes all four measurements: leave the name out")
+    rows = []
     for name, measure in (("cpu", cpu), ("page", page), ("storm", storm), ("whole", whole)):
         if chosen.what in (None, name):
-            measure(chosen.rounds)
+            for row in measure(chosen.rounds):
+                rows.append(row)
+                print(f"{row.what}: {row.seen}" + (f" (goal {row.goal})" if row.goal else ""), flush=True)
+    if chosen.write:
+        sections.write("bench-scoreboard", text(rows))
+
+
+def text(rows: list[Row]) -> str:
+    lines = [f"| {row.what} | {row.seen} | {row.goal} |" for row in rows]
+    return "\n".join(
+        [
+            "## What the scoreboard costs",
+            "",
+            f"`make bench-scoreboard`, {sections.machine()}.",
+            "",
+            "| what | seen | goal |",
+            "| --- | --- | --- |",
+            *lines,
+        ]
+    )
 
 
 if __name__ == "__main__":
