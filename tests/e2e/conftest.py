@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import `product`, and installs it."""
+"""Lets the tests of this folder import `product` and the soak, and installs the product."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 from product import install, uninstall
 

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
@@ -44,24 +45,36 @@ class ShortResponse(Exception):
     """The connection ended before the response did."""
 
 
-async def read_response(reader: asyncio.StreamReader) -> tuple[int, bool]:
-    """Read one whole response; return its status and whether the connection stays open."""
+class Answer(NamedTuple):
+    """One whole response."""
+
+    status: int
+    stays: bool
+    """Whether the connection stays open."""
+    pod: str
+    """What the field X-Pod says."""
+
+
+async def read_response(reader: asyncio.StreamReader) -> Answer:
+    """Read one whole response."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
         raise ShortResponse(f"{len(error.partial)} bytes of a head") from error
     status = int(head[9:12])
     fields = head.lower()
+    pod = head[at + 9 : head.index(b"\r\n", at + 9)] if (at := fields.find(b"\r\nx-pod: ")) >= 0 else b""
     start = fields.find(b"\r\ncontent-length:")
     if start < 0:
         await reader.read()
-        return status, False
+        return Answer(status, False, pod.decode())
     length = int(fields[start + 17 : fields.index(b"\r\n", start + 2)])
     try:
         await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
         raise ShortResponse(f"{len(error.partial)} of {length} bytes of a body") from error
-    return status, head.startswith(b"HTTP/1.1") and b"\r\nconnection: close" not in fields
+    stays = head.startswith(b"HTTP/1.1") and b"\r\nconnection: close" not in fields
+    return Answer(status, stays, pod.decode())
 
 
 async def client(
@@ -83,7 +96,7 @@ async def client(
                     reader, writer = await asyncio.open_connection(host, port)
                     tally.connections += 1
                 writer.write(request)
-                status, stays = await read_response(reader)
+                status, stays, _ = await read_response(reader)
             if status >= 500:
                 tally.fail(f"status {status}", "")
         except TimeoutError:

@@ -1,0 +1,1 @@
+"""A steady load on a real cluster while everything changes that can be changed."""
