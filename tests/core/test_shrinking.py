@@ -142,6 +142,37 @@ def test_least_pods_stay(world: Callable[..., Any]) -> None:
     assert w.replicas == 6
 
 
+def test_more_threads_in_each_pod_cost_no_more_than_a_quarter_of_them_at_a_time(
+    world: Callable[..., Any], effective: Callable[..., Any]
+) -> None:
+    """Half of the pods are too many from one moment to the next, and all of them are busy."""
+    w = world({"maxRequestWorkers": 160, "threadsPerChild": 10, "threadLimit": 40}, startup=1.0)
+    w.load = 155
+    w.run(40)
+    assert len(w.accepting) == 16
+    w.effective = effective({"maxRequestWorkers": 160, "threadsPerChild": 20, "threadLimit": 40})
+    slots = []
+    for _ in range(120):
+        w.step()
+        slots.append(sum(pod.limit for pod in w.accepting))
+        assert w.most_slots <= 160
+    assert min(slots) >= 110
+    assert len(w.living) == 8
+    assert sum(pod.threads for pod in w.living) == 160
+    assert w.cut == 0
+
+
+def test_pods_whose_ceilings_cannot_be_lowered_go_at_once_when_the_limit_was_lowered(
+    world: Callable[..., Any], effective: Callable[..., Any]
+) -> None:
+    w = world({"type": "Prefork", "maxRequestWorkers": 64, "startServers": 64}, startup=1.0)
+    w.load = 60
+    w.run(30)
+    assert len(w.accepting) == 8
+    w.effective = effective({"type": "Prefork", "maxRequestWorkers": 16})
+    assert len(w.step().quiesce) == 6
+
+
 def pod(name: str, busy: int = 0, zone: str = "", created: float = 0.0, at: float = 100.0) -> Pod:
     return Pod(name, PodPhase.READY, created, report=replace(EMPTY, busy=busy, at=at), zone=zone)
 

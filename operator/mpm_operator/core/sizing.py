@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .survey import is_silent
 from .victims import choose, is_marked
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def base_of(snapshot: Snapshot, seen: Survey, now: float) -> Base:
 def grow(snapshot: Snapshot, seen: Survey, base: Base, missing: int) -> Size:
     """Return how `missing` pods come: victims serve again first, then new pods as far as the bounds allow."""
     effective = snapshot.effective
-    resume = min(missing, len(seen.victims))
+    resume = min(missing, len(seen.victims), max(0, effective.max_pods - base.pods))
     wanted = missing - resume
     server_room = effective.server_limit // effective.processes_per_pod - base.surge
     bounds = [
@@ -125,7 +126,12 @@ def size(snapshot: Snapshot, seen: Survey, base: Base, need: Need, keep: int, no
         return _by_hand(snapshot, seen, base, snapshot.manual_replicas, now)
     over = base.pods - effective.max_pods
     if over > 0:
-        return shrink(snapshot, seen, base, over, base.pods, effective.min_replicas, now)
+        draining = over
+        if _can_be_held(seen, effective.max_request_workers, now):
+            # Ceilings keep the limit meanwhile, so there is no haste: the slots of pods that go come back as
+            # threads of the others only when they are gone.
+            draining = max(1, base.have // 4) - len(seen.terminating)
+        return shrink(snapshot, seen, base, over, draining, effective.min_replicas, now)
     least = max(effective.min_replicas, snapshot.memory.start)
     missing = max(need.want - base.have, least - base.pods)
     if missing > 0:
@@ -143,6 +149,16 @@ def size(snapshot: Snapshot, seen: Survey, base: Base, need: Need, keep: int, no
     if bound or surplus <= 0:
         return Size(bound=bound, wanted=max(need.keep, floor))
     return shrink(snapshot, seen, base, surplus, need.draining, floor, now)
+
+
+def _can_be_held(seen: Survey, limit: int, now: float) -> bool:
+    """Return whether the pods that are there can be kept within `limit` slots by their ceilings alone."""
+    least = seen.unseen
+    for pod in (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken):
+        report = pod.report
+        if report is not None:
+            least += report.servers * (report.threads_ceiling if is_silent(pod, now) else 1)
+    return least <= limit
 
 
 def _by_hand(snapshot: Snapshot, seen: Survey, base: Base, replicas: int, now: float) -> Size:
