@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -40,7 +42,7 @@ class Worker:
         keys = folder / "keys"
         keys.mkdir(exist_ok=True)
         (keys / "current").write_text(f"1:{KEY.hex()}")
-        self.uid = uid
+        self.uid, self.folder = uid, folder
         program = Path(sys.executable).with_name("mpm-worker")
         argv = [str(program), "--bind=127.0.0.1:0", f"--admin=127.0.0.1:{admin}", "--mpm=worker"]
         argv += ["--processes=1", "--threads=2", "--thread-limit=4", f"--control-keys={keys}"]
@@ -54,6 +56,10 @@ class Worker:
                 self.port, self.admin = int(found[1]), int(found[2])
                 return
         raise AssertionError("the worker did not say where it listens")
+
+    def page(self, path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as response:
+            return str(response.read().decode())
 
     def pod(self, uid: str = "") -> dict[str, Any]:
         return {
@@ -104,7 +110,7 @@ class Desk:
             await asyncio.sleep(0.02)
 
     async def put(self, **changes: Any) -> None:
-        await self.boards.control(self.worker.uid, KEY, "PUT", "/control", changes)
+        await self.boards.control(self.worker.uid, [KEY], "PUT", "/control", changes)
 
 
 @pytest.fixture
@@ -161,12 +167,29 @@ async def test_another_operators_calls_are_caught_up_with(desk: Desk) -> None:
 
 async def test_a_call_with_a_wrong_key_is_refused_with_the_pods_reason(desk: Desk) -> None:
     with pytest.raises(ControlRefused, match="401"):
-        await desk.boards.control("uid-1", b"x" * 32, "PUT", "/control", {"timeoutSeconds": 1})
+        await desk.boards.control("uid-1", [b"x" * 32], "PUT", "/control", {"timeoutSeconds": 1})
+
+
+async def test_a_pod_that_has_only_the_previous_key_is_reached_with_it(desk: Desk) -> None:
+    """While keys are rotated the operator has the new one first; the pod's volume follows later."""
+    new = b"n" * 32
+    for seconds in (7, 8, 9):
+        await desk.boards.control("uid-1", [new, KEY], "PUT", "/control", {"timeoutSeconds": seconds})
+    report = desk.boards.report("uid-1")
+    assert report is not None
+    assert report.settings["timeoutSeconds"] == 9
+    refused = json.loads(desk.worker.page("/scoreboard"))["totals"]["unauthorized"]
+    assert refused == 2, "the unknown key is offered once and once again, not with every call"
+    (desk.worker.folder / "keys" / "current").write_text(f"2:{new.hex()}")
+    await desk.boards.control("uid-1", [new], "PUT", "/control", {"timeoutSeconds": 10})
+    with pytest.raises(ControlRefused, match="401"):
+        await desk.boards.control("uid-1", [KEY], "PUT", "/control", {"timeoutSeconds": 11})
 
 
 async def test_a_value_out_of_bounds_is_refused_with_the_pods_reason(desk: Desk) -> None:
-    with pytest.raises(ControlRefused, match="400"):
+    with pytest.raises(ControlRefused, match="400") as caught:
         await desk.put(threadsPerChild=4000)
+    assert caught.value.final
 
 
 async def test_nothing_is_sent_without_the_lease(worker: Worker) -> None:

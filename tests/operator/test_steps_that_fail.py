@@ -68,7 +68,7 @@ class Desk:
             self.caches[kind].put({"metadata": meta, "spec": {"replicas": 1}})
 
     async def execute(self, plan: Plan) -> None:
-        await self.executor.execute(SHOP, OWNER, b"k" * 32, plan, may_scale=True)
+        await self.executor.execute(SHOP, OWNER, [b"k" * 32], plan, may_scale=True)
 
     @property
     def replicas(self) -> int | None:

@@ -23,7 +23,7 @@ from .resources import DELETION_COST, DEPLOYMENTS, PODS, name_of, uid_of
 from .scoreboards import ControlRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
     from mpm_operator.core.plan import Control, Plan
     from mpm_operator.manifests import Owner
@@ -68,13 +68,15 @@ class Executor:
         self._clock = clock
         self._renewed: dict[str, float] = {}
 
-    async def execute(self, key: Key, owner: Owner, secret: bytes, plan: Plan, *, may_scale: bool) -> None:
+    async def execute(
+        self, key: Key, owner: Owner, secrets: Sequence[bytes], plan: Plan, *, may_scale: bool
+    ) -> None:
         """Do what the plan says.
 
         Raises StepFailed or PodsRefused at the end when a step failed, Fenced at once.
         """
         uids = {name_of(pod): uid_of(pod) for pod in self._caches[PODS].of(key)}
-        run = _Run(self, key, secret, uids)
+        run = _Run(self, key, secrets, uids)
         if may_scale:
             await run.grow(owner, plan.replicas)
         lowered = await run.each(run.put(control) for control in plan.lower)
@@ -91,17 +93,19 @@ class Executor:
         if run.failures:
             raise (PodsRefused if run.only_pods else StepFailed)("; ".join(run.failures), run.unable)
 
-    async def control(self, uid: str, secret: bytes, method: str, path: str, body: dict[str, Any]) -> None:
-        await self._boards.control(uid, secret, method, path, body)
+    async def control(
+        self, uid: str, secrets: Sequence[bytes], method: str, path: str, body: dict[str, Any]
+    ) -> None:
+        await self._boards.control(uid, secrets, method, path, body)
 
-    async def quiesce(self, uid: str, secret: bytes) -> None:
+    async def quiesce(self, uid: str, secrets: Sequence[bytes]) -> None:
         """Quiesce the pod, or renew it when a third of its time is over."""
         report = self._boards.report(uid)
         quiet = report is not None and report.state in (PodState.QUIESCING, PodState.DRAINED)
         now = self._clock()
         if quiet and now - self._renewed.get(uid, float("-inf")) < RENEW_SECONDS:
             return
-        await self.control(uid, secret, "POST", "/control/quiesce", {"ttlSeconds": QUIESCE_TTL_SECONDS})
+        await self.control(uid, secrets, "POST", "/control/quiesce", {"ttlSeconds": QUIESCE_TTL_SECONDS})
         self._renewed[uid] = now
 
     async def price(self, key: Key, name: str, cost: int | None) -> None:
@@ -136,10 +140,10 @@ class Executor:
 class _Run:
     """One execution: collects what failed."""
 
-    def __init__(self, executor: Executor, key: Key, secret: bytes, uids: dict[str, str]) -> None:
+    def __init__(self, executor: Executor, key: Key, secrets: Sequence[bytes], uids: dict[str, str]) -> None:
         self._executor = executor
         self._key = key
-        self._secret = secret
+        self._secrets = secrets
         self._uids = uids
         self.failures: list[str] = []
         self.only_pods = True
@@ -173,7 +177,7 @@ class _Run:
     async def quiesce(self, name: str) -> None:
         uid = self._uids.get(name)
         if uid is not None:
-            await self._executor.quiesce(uid, self._secret)
+            await self._executor.quiesce(uid, self._secrets)
 
     async def price(self, name: str, cost: int | None) -> None:
         await self._executor.price(self._key, name, cost)
@@ -193,6 +197,6 @@ class _Run:
         if uid is None:
             return
         try:
-            await self._executor.control(uid, self._secret, method, path, body)
+            await self._executor.control(uid, self._secrets, method, path, body)
         except ControlRefused as error:
             raise ControlRefused(f"pod {name}: {error}", final=error.final) from error

@@ -153,10 +153,10 @@ class Reconciler:
             logger.debug("%s: %s for %s", key, plan.decision.reason, _summary(snapshot))
         failure: StepFailed | None = None
         if not snapshot.paused:
-            secret = self._tools.keys.of(known.uid).current.secret
+            secrets = self._tools.keys.of(known.uid).secrets
             may_scale = not snapshot.foreign_scaler
             try:
-                await self._tools.executor.execute(key, owner, secret, plan, may_scale=may_scale)
+                await self._tools.executor.execute(key, owner, secrets, plan, may_scale=may_scale)
             except StepFailed as error:
                 failure = error
                 grants = refuse(known.memory.grants, error.unable)
@@ -239,8 +239,8 @@ class Reconciler:
         if not quiet:
             return
         recall = Plan(desired=0, replicas=0, resume=tuple(called), pardoned=tuple(quiet))
-        secret = self._tools.keys.of(owner.uid).current.secret
-        await self._tools.executor.execute(key, owner, secret, recall, may_scale=False)
+        secrets = self._tools.keys.of(owner.uid).secrets
+        await self._tools.executor.execute(key, owner, secrets, recall, may_scale=False)
 
     def _app_data(self, key: Key, spec: WebServerSpec) -> Mapping[str, str] | None:
         """Return a digest for each file of the app's ConfigMap; None when there is none."""

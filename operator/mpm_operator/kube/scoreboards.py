@@ -25,7 +25,7 @@ from .client import Fenced
 from .resources import WEBSERVER_LABEL, Key, name_of, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mpm_operator.core.snapshot import Report
 
@@ -39,6 +39,8 @@ BACKOFF_MOST_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
 """A stream without a line for so long (ten turns missed) is opened anew."""
 CONTROL_TIMEOUT_SECONDS = 3.0
+KEY_PAUSE_SECONDS = 10.0
+"""A key that a pod does not know is offered again after so long: the volume of its Secret follows late."""
 LINE_MOST_BYTES = 64 * 1024
 
 
@@ -61,6 +63,9 @@ class _Stream:
     sequence: int = 0
     """Last sequence number used with `boot`."""
     boot: str = ""
+    unknown_key: bytes = b""
+    """The last key that the pod did not accept, and when it was offered."""
+    unknown_at: float = 0.0
     failure: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     calls: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -135,11 +140,13 @@ class Scoreboards:
         now = self._clock()
         return max((now - s.line.report.at for s in self._streams.values() if s.line), default=0.0)
 
-    async def control(self, uid: str, key: bytes, method: str, path: str, body: Mapping[str, Any]) -> None:
+    async def control(
+        self, uid: str, keys: Sequence[bytes], method: str, path: str, body: Mapping[str, Any]
+    ) -> None:
         """Make one signed call; the pod's answer counts as a line of its stream.
 
-        A stale sequence number (another operator called, the pod booted) is read again once. Raises
-        ControlRefused, or Fenced when the lease is not ours.
+        `keys` are the current one and, while keys are rotated, the previous one. Raises ControlRefused, or
+        Fenced when the lease is not ours.
         """
         stream = self._streams.get(uid)
         if stream is None or stream.line is None:
@@ -147,10 +154,7 @@ class Scoreboards:
         data = json.dumps(body).encode()
         call = path.rpartition("/")[2]
         async with stream.calls:
-            status, answer = await self._call(stream, key, method, path, data)
-            if status == 401:
-                await self._resync(stream)
-                status, answer = await self._call(stream, key, method, path, data)
+            status, answer = await self._signed(stream, keys, method, path, data)
         metrics.CONTROLS.labels(call, str(status)).inc()
         if status != 200:
             said = answer[:300].decode(errors="replace")
@@ -165,6 +169,27 @@ class Scoreboards:
             self.forget(uid)
         if self._session is not None:
             await self._session.close()
+
+    async def _signed(
+        self, stream: _Stream, keys: Sequence[bytes], method: str, path: str, data: bytes
+    ) -> tuple[int, bytes]:
+        """Make the call with the first key that the pod accepts.
+
+        After a 401 the sequence number is read again (another operator called, the pod booted); then the pod
+        may not have the newest key yet.
+        """
+        order = list(keys)
+        if order[0] == stream.unknown_key and self._clock() - stream.unknown_at < KEY_PAUSE_SECONDS:
+            order.append(order.pop(0))
+        status, answer = await self._call(stream, order[0], method, path, data)
+        if status == 401:
+            await self._resync(stream)
+            for key in order:
+                status, answer = await self._call(stream, key, method, path, data)
+                if status != 401:
+                    break
+                stream.unknown_key, stream.unknown_at = key, self._clock()
+        return status, answer
 
     async def _call(
         self, stream: _Stream, key: bytes, method: str, path: str, data: bytes

@@ -34,6 +34,11 @@ class ControlKeys:
     current: ControlKey
     previous: ControlKey | None = None
 
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The keys to sign with: the current one, and for pods that don't have it yet the previous one."""
+        return tuple(key.secret for key in (self.current, self.previous) if key)
+
 
 def control_key(master: bytes, uid: str, version: int) -> ControlKey:
     """Derive the key of the WebServer `uid` from the operator's master key."""
