@@ -9,11 +9,15 @@ from typing import Any
 
 
 class FileWrapper:
-    """Iterates over the blocks of `filelike`; the gateway takes the short way when it is a regular file."""
+    """Iterates over the blocks of `filelike`; the gateway takes the short way when it is a regular file.
 
-    def __init__(self, filelike: Any, block_size: int = 65536) -> None:
+    It begins where the file stands. `length`: no more than so many bytes of it.
+    """
+
+    def __init__(self, filelike: Any, block_size: int = 65536, *, length: int | None = None) -> None:
         self.filelike = filelike
         self.block_size = block_size
+        self._left = length
         if hasattr(filelike, "close"):
             self.close = filelike.close
 
@@ -21,9 +25,12 @@ class FileWrapper:
         return self
 
     def __next__(self) -> bytes:
-        block: bytes = self.filelike.read(self.block_size)
+        size = self.block_size if self._left is None else min(self.block_size, self._left)
+        block: bytes = self.filelike.read(size)
         if not block:
             raise StopIteration
+        if self._left is not None:
+            self._left -= len(block)
         return block
 
     def regular_file(self) -> tuple[int, int, int] | None:
@@ -43,4 +50,5 @@ class FileWrapper:
             offset = opened.tell()
         except (OSError, ValueError):
             return None
-        return descriptor, offset, max(0, status.st_size - offset)
+        left = max(0, status.st_size - offset)
+        return descriptor, offset, left if self._left is None else min(left, self._left)
