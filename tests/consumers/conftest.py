@@ -50,7 +50,7 @@ def serve(run: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable
             stderr=subprocess.PIPE,
             env=environ,
         )
-        said = process.stderr.readline()
+        said = process.stderr.readline() + process.stderr.readline()
         ports = re.search(r"listening on http://\S+:(\d+), admin on http://\S+:(\d+)", said)
         assert ports, said
         worker = Worker(int(ports[1]), int(ports[2]))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,13 @@ class Worker:
         self._heard = threading.Condition()
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
-        address = self.await_line(r"listening on http://\S+:(\d+), admin on http://\S+:(\d+)")
-        self.port, self.admin_port = int(address[1]), int(address[2])
+        self.admin_port = int(self.await_line(r"starting .*, admin on http://\S+:(\d+)")[1])
         self.sequence = 0
+
+    @cached_property
+    def port(self) -> int:
+        """Of the first address; it is told once a server accepts."""
+        return int(self.await_line(r"listening on https?://[^, ]+:(\d+)")[1])
 
     def _listen(self) -> None:
         assert self.process.stderr is not None

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from mpm_worker.listeners import ListenError, open_listeners
-from mpm_worker.options import TABLE, OptionError, load, markdown, usage
+from mpm_worker.addresses import ListenError, open_listeners
+from mpm_worker.option_pages import markdown, usage
+from mpm_worker.options import TABLE, OptionError, load
 
 
 def run(*arguments: str, env: dict[str, str] | None = None, cwd=None) -> tuple[int, str]:
@@ -48,7 +49,7 @@ def test_a_bad_option_is_named(arguments: list[str], words: str) -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("nowhere", "--bind: expected HOST:PORT or fd://N"),
+        ("nowhere", "--bind: expected HOST:PORT, unix:PATH or fd://N"),
         ("127.0.0.1:70000", "--bind"),
         ("192.0.2.1:0", "--bind 192.0.2.1:0"),
         ("fd://99", "no socket with that number"),
@@ -57,7 +58,7 @@ def test_a_bad_option_is_named(arguments: list[str], words: str) -> None:
 )
 def test_an_address_that_cannot_be_had_is_named(address: str, words: str) -> None:
     with pytest.raises(ListenError, match=re.escape(words)):
-        open_listeners(address, "--bind", seats=2, backlog=5)
+        open_listeners([address], "--bind", seats=2, backlog=5)
 
 
 def test_a_bad_option_ends_with_2_and_without_a_traceback() -> None:

@@ -96,7 +96,7 @@ class Admin:
         handle: Callable[[Request, bytes], Answer],
         server: str,
     ) -> None:
-        self._listener = listeners.seat(0)
+        self._listener = listeners.seat(0)[0]
         self._selector, self._handle, self._server = selector, handle, server
         self._clients: dict[_Client, None] = {}
         self._parked: deque[tuple[_Client, Request, bytes]] = deque()

@@ -99,10 +99,11 @@ class Child:
             return EXIT_APP
         if self.options.access_log:
             self.log = AccessLog(self.options.access_log)
-        host, _, port = self.listeners.address.rpartition(":")
+        first = self.listeners.all[0]
         self.environment = Environment(
-            name=host.strip("[]"),
-            port=port,
+            name=first.environ["SERVER_NAME"],
+            port=first.environ["SERVER_PORT"],
+            scheme=first.environ["wsgi.url_scheme"],
             multithread=self.options.mpm != PREFORK,
             multiprocess=self.options.processes > 1 or self.options.mpm == PREFORK,
             software=_software(),
@@ -165,8 +166,8 @@ class Child:
     def draining(self) -> bool:
         return self._cells[Live.PHASE] != Phase.SERVING or self.record[Server.RETIRING] != 0
 
-    def welcome(self, sock: socket.socket, address: Any) -> Client:
-        """Count and prepare an accepted connection."""
+    def welcome(self, sock: socket.socket, address: Any, listener: socket.socket) -> Client:
+        """Count and prepare a connection that was accepted from `listener`."""
         sock.settimeout(self.live.timeout)
         connection = Connection(self.live.limits)
         if isinstance(address, tuple):

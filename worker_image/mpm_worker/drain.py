@@ -62,7 +62,7 @@ class Drain:
             shut = self._listeners.shut_the_door()
             self._empty_since = now
             self._give_up_at = self._deadline if shut else now + _OPEN_DOOR
-        if not shared and self._listeners.backlog().depth:
+        if self._listeners.own_depth():
             self._empty_since = now
         if shared or now - self._empty_since >= _SETTLE or now >= self._give_up_at:
             self._finish()

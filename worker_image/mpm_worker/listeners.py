@@ -1,27 +1,25 @@
 """Listening sockets: owned by the supervisor for its whole life, inherited by every child.
 
-Prefork and worker share one. Event has one a *seat* (a place a process can have), all bound at start with
-SO_REUSEPORT and each listening from the moment its seat is first used: a child forked earlier then already
-holds it and can serve it when the seat is empty. A listener that were closed with its child would reset
-every connection in its queue.
+Prefork and worker share one socket an address. Event has one a *seat* (a place a process can have), all bound
+at start with SO_REUSEPORT and each listening from the moment its seat is first used: a child forked earlier
+then already holds it and can serve it when the seat is empty. A listener that were closed with its child
+would reset every connection in its queue. Unix sockets know no SO_REUSEPORT: all processes share one.
 """
 
 from __future__ import annotations
 
-import array
-import errno
 import os
 import socket
+import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from mpm_worker import unixqueue
 
 _TCP_INFO_SIZE = 32
 _UNACKED = struct.Struct("=24xII")  # struct tcp_info: tcpi_unacked, tcpi_sacked (of a listener: depth, limit)
 _SO_MEMINFO, _DROPS = 55, 8  # struct sk_meminfo: SK_MEMINFO_DROPS
-
-
-class ListenError(Exception):
-    """An address that cannot be listened on."""
+_SO_BINDTOIFINDEX, _NOWHERE = 62, 0x7FFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +31,120 @@ class Backlog:
     overflows: int = 0
 
 
-class Listeners:
-    """The sockets of one address, by seat. `shared` ones are handed down and belong to someone else."""
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One address: its sockets by seat. One that is `shared` was handed down and belongs to someone else."""
 
-    def __init__(self, sockets: list[socket.socket], backlog: int, *, shared: bool) -> None:
-        self.sockets, self._backlog, self.shared = sockets, backlog, shared
-        self._listening: set[int] = {0} if shared else set()
-        self._address = shown(sockets[0])
-        self._lost = 0
-        """Connections lost, as last read."""
+    sockets: list[socket.socket]
+    shared: bool = False
+    tls: bool = False
+    path: str = ""
+    """Of a Unix socket that was made here."""
+    _made: tuple[int, int] = field(default=(0, 0), init=False)
+    _name: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self._name = shown(self.sockets[0])  # asked for after they are closed, too
+        if self.path:
+            self._made = _identity(self.path)
 
     @property
     def address(self) -> str:
-        return self._address
+        """HOST:PORT, or unix:PATH."""
+        return self._name
+
+    @property
+    def unix(self) -> bool:
+        return self._name.startswith("unix:")
+
+    @property
+    def url(self) -> str:
+        if self.unix:
+            return self._name
+        return f"{'https' if self.tls else 'http'}://{self._name}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What an application must know of where its request came in (PEP 3333)."""
+        host, _, port = ("localhost", "", "80") if self.unix else self._name.rpartition(":")
+        environ = {"SERVER_NAME": host.strip("[]"), "SERVER_PORT": port}
+        environ["wsgi.url_scheme"] = "https" if self.tls else "http"
+        return environ | ({"HTTPS": "on"} if self.tls else {})
 
     def seat(self, seat: int) -> socket.socket:
-        """The socket of a seat; with one socket for all it is that one."""
         return self.sockets[seat % len(self.sockets)]
+
+    def shut_the_door(self) -> bool:
+        """Let nobody new in, but whose handshake has begun; whether that was possible."""
+        if self.path:
+            self.unlink()
+            return True
+        for sock in self.sockets:
+            try:
+                # It then matches packets of a network device that does not exist: a SYN is refused, who has
+                # been answered comes in. Needs no privilege; kernels before 5.7 keep it for root.
+                sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NOWHERE)
+            except OSError:
+                sock.listen(0)  # the next best: a queue of length 0, which takes one
+                return False
+        return True
+
+    def unlink(self) -> None:
+        """Remove the file of a Unix socket, unless another server has put its own there since."""
+        if self.path and self._made == _identity(self.path):
+            try:
+                os.unlink(self.path)
+            except OSError:
+                pass  # a folder that the user we became may not write; the next start finds it stale
+
+
+class Listeners:
+    """All addresses of one port of the worker (requests, or admin)."""
+
+    def __init__(self, listeners: list[Listener], backlog: int) -> None:
+        self.all, self._backlog = listeners, backlog
+        self._seats = max(len(listener.sockets) for listener in listeners)
+        self._listening: set[int] = set()
+        self._open: list[socket.socket] = []
+        """Sockets that listen, handed down ones included."""
+        self._origins = {sock.fileno(): one for one in listeners for sock in one.sockets}
+        self._lost = 0
+        """Connections lost, as last read."""
+        for listener in listeners:
+            if listener.shared:
+                self._open += listener.sockets
+        if all(listener.shared for listener in listeners):
+            self._listening = {0}
+
+    @property
+    def address(self) -> str:
+        """Of the first."""
+        return self.all[0].address
+
+    @property
+    def urls(self) -> str:
+        return ", ".join(listener.url for listener in self.all)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all of them are someone else's too."""
+        return all(listener.shared for listener in self.all)
+
+    def origin(self, sock: socket.socket) -> Listener:
+        """The address that one of the sockets is of."""
+        return self._origins[sock.fileno()]
+
+    def seat(self, seat: int) -> list[socket.socket]:
+        """The sockets of a seat, one an address."""
+        return [listener.seat(seat) for listener in self.all]
 
     def listen(self, seat: int) -> None:
         """Let connections arrive at a seat. Nothing ever undoes it: siblings serve an empty seat."""
-        index = seat % len(self.sockets)
-        if index not in self._listening:
-            self.sockets[index].listen(self._backlog)
-            self._listening.add(index)
-
-    def depth(self, seat: int) -> int:
-        index = seat % len(self.sockets)
-        return _depth(self.sockets[index])[0] if index in self._listening else 0
+        self._listening.add(seat % self._seats)
+        for sock in self.seat(seat):
+            if sock not in self._open:
+                sock.listen(self._backlog)
+                self._open.append(sock)
 
     def listening(self) -> list[int]:
         return sorted(self._listening)
@@ -68,47 +152,64 @@ class Listeners:
     def backlog(self) -> Backlog:
         """The sum over all sockets, each read once."""
         depth = limit = 0
-        for index in self._listening:
-            waiting, room = _depth(self.sockets[index])
+        for sock in self._open:
+            waiting, room = _depth(sock)
             depth, limit = depth + waiting, limit + room
-        if self._listening:
-            self._lost = sum(_drops(self.sockets[index]) for index in self._listening)
+        if self._open:
+            self._lost = sum(_drops(sock) for sock in self._open)
         return Backlog(depth, limit, self._lost)
+
+    def own_depth(self) -> int:
+        """Connections that wait where nobody but us would take them."""
+        own = [sock for listener in self.all if not listener.shared for sock in listener.sockets]
+        return sum(_depth(sock)[0] for sock in own if sock in self._open)
 
     def close(self) -> None:
         """In this process. Once all have, who comes late is refused at once and can go elsewhere."""
         self._listening.clear()
-        for sock in self.sockets:
-            sock.close()
+        self._open.clear()
+        for listener in self.all:
+            for sock in listener.sockets:
+                sock.close()
 
     def shut_the_door(self) -> bool:
-        """Drop new SYNs, so that after the queue was emptied the socket can be closed without losing anyone.
+        """Refuse who is new: once the queue is empty, the sockets can be closed without losing anyone.
 
-        close(2) resets what is in the queue, and there is no call to stop the queue from growing: a filter
-        that lets everything but a SYN through is one. The client's SYN is repeated a second later and
-        meets a closed port or another pod. A listener that others share stays as it is.
+        close(2) resets what is in the queue, and there is no call to stop the queue from growing. Rejected: a
+        socket filter that drops SYNs (some kernels keep it for root, and a client whose SYN is dropped waits
+        a second to hear what a refusal says at once). A listener that others share stays as it is.
 
         :return: whether nobody comes in any more
         """
-        if self.shared:
-            return False
-        for sock in self.sockets:
-            try:
-                _attach(sock, _DROP_SYN)
-            except OSError:
-                # Some kernels keep filters for root. The next best: a queue of length 0, which takes one.
-                sock.listen(0)
-                return False
-        return True
+        shut = [listener.shut_the_door() for listener in self.all if not listener.shared]
+        return bool(shut) and all(shut)
+
+    def unlink(self) -> None:
+        """Remove the files of Unix sockets."""
+        for listener in self.all:
+            listener.unlink()
 
 
 def shown(sock: socket.socket) -> str:
-    """HOST:PORT, brackets around IPv6."""
-    host, port = sock.getsockname()[:2]
+    """HOST:PORT, brackets around IPv6; unix:PATH."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name if isinstance(name, str) else '@' + name[1:].decode('latin-1')}"
+    host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else (0, 0)
+
+
 def _depth(sock: socket.socket) -> tuple[int, int]:
+    if sock.family == socket.AF_UNIX:
+        return unixqueue.depth(sock)
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
     depth, limit = _UNACKED.unpack(info)
     return depth, limit
@@ -116,93 +217,7 @@ def _depth(sock: socket.socket) -> tuple[int, int]:
 
 def _drops(sock: socket.socket) -> int:
     """Counted for this socket alone; ListenOverflows would be of the whole network namespace."""
+    if sock.family == socket.AF_UNIX:
+        return 0  # who finds the queue full waits in connect(2)
     info = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
     return int(struct.unpack_from("=I", info, _DROPS * 4)[0]) if len(info) >= 36 else 0
-
-
-# Classic BPF over the TCP header: byte 13 holds the flags, 0x02 is SYN.
-_DROP_SYN = (
-    (0x30, 0, 0, 13),  # ldb [13]
-    (0x45, 0, 1, 0x02),  # jset SYN ? next : one further
-    (0x06, 0, 0, 0),  # drop
-    (0x06, 0, 0, 0xFFFFFFFF),  # keep all of it
-)
-
-
-def _attach(sock: socket.socket, program: tuple[tuple[int, int, int, int], ...]) -> None:
-    code = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in program))
-    address, _ = code.buffer_info()
-    so_attach_filter = 26
-    sock.setsockopt(socket.SOL_SOCKET, so_attach_filter, struct.pack("@HP", len(program), address))
-
-
-def parse_address(text: str, option: str) -> tuple[str, int]:
-    """`HOST:PORT`, `[V6]:PORT` or `:PORT`.
-
-    :raises ListenError: it is none of them
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ListenError(f"{option}: expected HOST:PORT or fd://N, not {text!r}")
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
-
-
-def open_listeners(text: str, option: str, *, seats: int, backlog: int) -> Listeners:
-    """Bind an address, or take the socket that was handed down.
-
-    :param seats: how many sockets; more than one makes a SO_REUSEPORT group
-    :raises ListenError: naming the option, the address and what is wrong
-    """
-    if text.startswith("fd://"):
-        return Listeners([_inherited(text, option)], backlog, shared=True)
-    host, port = parse_address(text, option)
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        # A group member may bind beside a stranger's group; a plain socket tells us that the port is taken.
-        probe = _bound(family, address, group=False)
-        port = probe.getsockname()[1]
-        if seats == 1:
-            return Listeners([probe], backlog, shared=False)
-        probe.close()
-        address = (address[0], port, *address[2:])
-        return Listeners([_bound(family, address, group=True) for _ in range(seats)], backlog, shared=False)
-    except OSError as error:
-        reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        raise ListenError(f"{option} {text}: {reason}") from None
-
-
-def _bound(family: int, address: tuple[object, ...], *, group: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if group:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Inherited by every accepted connection: head and body of a response never wait for a delayed ACK.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind(address)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _inherited(text: str, option: str) -> socket.socket:
-    try:
-        number = int(text.removeprefix("fd://"))
-        sock = socket.socket(fileno=number)
-    except (ValueError, OverflowError, OSError):
-        raise ListenError(f"{option} {text}: there is no socket with that number") from None
-    try:
-        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError:
-        listening = 0
-    if not listening:
-        sock.detach()  # it is someone else's
-        raise ListenError(f"{option} {text}: that is no listening socket")
-    os.set_inheritable(sock.fileno(), False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setblocking(False)
-    return sock

@@ -7,186 +7,103 @@ config file (TOML, keys are the long options without dashes in front), default.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker.option import (
+    EVENT,
+    PREFORK,
+    WORKER,
+    Bounds,
+    Choice,
+    Option,
+    OptionError,
+    mode,
+    seconds,
+    switch,
+    text,
+    texts,
+    whole,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-PREFORK, WORKER, EVENT = "prefork", "worker", "event"
-
-
-class OptionError(Exception):
-    """An option that cannot be used. Its text names the place, the value and what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The least and the greatest number accepted, both included."""
-
-    least: float = 0
-    most: float = math.inf
-
-    def __str__(self) -> str:
-        return f"{self.least:g} or more" if self.most == math.inf else f"{self.least:g} to {self.most:.0f}"
-
-
-def _whole(raw: Any, bounds: Bounds) -> int:
-    if isinstance(raw, (bool, float)):
-        raise ValueError
-    number = int(raw)
-    if not bounds.least <= number <= bounds.most:
-        raise ValueError
-    return number
-
-
-def _seconds(raw: Any, bounds: Bounds) -> float:
-    number = float(raw)
-    if isinstance(raw, bool) or not bounds.least <= number <= bounds.most or math.isinf(number):
-        raise ValueError
-    return number
-
-
-_WORDS = {
-    "on": True,
-    "true": True,
-    "yes": True,
-    "1": True,
-    "off": False,
-    "false": False,
-    "no": False,
-    "0": False,
-}
-
-
-def _switch(raw: Any, _: Bounds) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    try:
-        return _WORDS[str(raw).lower()]
-    except KeyError:
-        raise ValueError from None
-
-
-def _text(raw: Any, _: Bounds) -> str:
-    if not isinstance(raw, str):
-        raise ValueError
-    return raw
-
-
-def _model(raw: Any, _: Bounds) -> str:
-    if str(raw).lower() not in (PREFORK, WORKER, EVENT):
-        raise ValueError
-    return str(raw).lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One row of the table."""
-
-    name: str
-    read: Callable[[Any, Bounds], Any]
-    default: Any
-    meaning: str
-    metavar: str = "N"
-    bounds: Bounds = field(default_factory=Bounds)
-
-    @property
-    def key(self) -> str:
-        """The field of `Options`."""
-        return self.name.replace("-", "_")
-
-    @property
-    def variable(self) -> str:
-        """The name in the environment."""
-        return f"MPM_{self.key.upper()}"
-
-    @property
-    def expected(self) -> str:
-        words: dict[object, str] = {
-            _whole: f"a whole number, {self.bounds}",
-            _seconds: f"seconds, {self.bounds}",
-            _switch: "on or off",
-            _model: "prefork, worker or event",
-        }
-        return words.get(self.read, f"text like {self.metavar}")
-
-    def parse(self, raw: Any, where: str) -> Any:
-        try:
-            return self.read(raw, self.bounds)
-        except (ValueError, OverflowError):
-            raise OptionError(f"{where}: expected {self.expected}, not {raw!r}") from None
-
+__all__ = ["EVENT", "PREFORK", "TABLE", "WORKER", "OptionError", "Options", "load"]
 
 _DAY = Bounds(0, 86400)
 THREADS_MOST = 20000  # httpd's MAX_THREAD_LIMIT of worker (server/mpm/worker/worker.c)
 
 TABLE: tuple[Option, ...] = (
-    Option("app", _text, "", "The WSGI application; the same as the positional argument", "MODULE:CALLABLE"),
+    Option("app", text, "", "The WSGI application; the same as the positional argument", "MODULE:CALLABLE"),
     Option(
         "bind",
-        _text,
-        "0.0.0.0:8080",
-        "Where requests are served; port 0 is a free one, fd://N a listening socket handed down",
-        "HOST:PORT",
+        texts,
+        ("0.0.0.0:8080",),
+        "Where requests are served: HOST:PORT (port 0 is a free one), unix:PATH, or fd://N, a listening "
+        "socket handed down; may be given several times",
+        "ADDRESS",
     ),
     Option(
         "admin",
-        _text,
+        text,
         "0.0.0.0:9090",
         "Where scoreboard, metrics, probes and control are served",
         "HOST:PORT",
     ),
-    Option("mpm", _model, EVENT, "The Multi-Processing Module", "prefork|worker|event"),
-    Option("processes", _whole, None, "Server processes (default 1; prefork 8)", bounds=Bounds(1, 2000)),
+    Option(
+        "mpm",
+        Choice((PREFORK, WORKER, EVENT)),
+        EVENT,
+        "The Multi-Processing Module",
+        "prefork|worker|event",
+    ),
+    Option("processes", whole, None, "Server processes (default 1; prefork 8)", bounds=Bounds(1, 2000)),
     Option(
         "threads",
-        _whole,
+        whole,
         25,
         "Threads of a process (ThreadsPerChild); prefork has one",
         bounds=Bounds(1, THREADS_MOST),
     ),
     Option(
         "thread-limit",
-        _whole,
+        whole,
         64,
         "Most threads a process can ever have; sizes the shared memory",
         bounds=Bounds(1, THREADS_MOST),
     ),
-    Option(
-        "listen-backlog", _whole, 511, "Connections that may wait to be accepted", bounds=Bounds(1, 65535)
-    ),
+    Option("listen-backlog", whole, 511, "Connections that may wait to be accepted", bounds=Bounds(1, 65535)),
     Option(
         "timeout",
-        _seconds,
+        seconds,
         60.0,
         "Longest wait for a client to send or to take data",
         "S",
         Bounds(0.1, 86400),
     ),
-    Option("keep-alive", _switch, True, "Whether a connection may carry more than one request", "BOOL"),
-    Option("keep-alive-timeout", _seconds, 5.0, "How long an idle connection is kept", "S", _DAY),
+    Option("keep-alive", switch, True, "Whether a connection may carry more than one request", "BOOL"),
+    Option("keep-alive-timeout", seconds, 5.0, "How long an idle connection is kept", "S", _DAY),
     Option(
         "max-keep-alive-requests",
-        _whole,
+        whole,
         100,
         "Requests on one connection; 0 has no limit",
         bounds=Bounds(0, 1 << 31),
     ),
     Option(
         "max-connections-per-child",
-        _whole,
+        whole,
         0,
         "Connections after which a process is replaced (about; with jitter); 0 never",
         bounds=Bounds(0, 1 << 31),
     ),
-    Option("graceful-timeout", _seconds, 60.0, "Longest drain after TERM; 0 stands for an hour", "S", _DAY),
+    Option("graceful-timeout", seconds, 60.0, "Longest drain after TERM; 0 stands for an hour", "S", _DAY),
     Option(
         "drain-delay",
-        _seconds,
+        seconds,
         0.0,
         "How long new connections are still awaited after TERM",
         "S",
@@ -194,7 +111,7 @@ TABLE: tuple[Option, ...] = (
     ),
     Option(
         "limit-request-body",
-        _whole,
+        whole,
         1 << 30,
         "Largest request body; 0 has no limit",
         "BYTES",
@@ -202,26 +119,34 @@ TABLE: tuple[Option, ...] = (
     ),
     Option(
         "async-request-worker-factor",
-        _seconds,
+        seconds,
         2.0,
         "event: connections accepted beyond the threads, per idle thread",
         "X",
         Bounds(0.1, 10000),
     ),
-    Option("access-log", _text, "", "Where the access log goes; - is standard output", "PATH|-"),
+    Option("access-log", text, "", "Where the access log goes; - is standard output", "PATH|-"),
     Option(
-        "extended-status", _switch, False, "Show whole request lines and clients in /server-status", "BOOL"
+        "extended-status", switch, False, "Show whole request lines and clients in /server-status", "BOOL"
     ),
     Option(
         "hostname-lookups",
-        _switch,
+        switch,
         False,
         "Look up the names of clients, for REMOTE_HOST and the log",
         "BOOL",
     ),
-    Option("control-keys", _text, "", "Folder with the control keys `current` and `previous`", "DIR"),
-    Option("pod-uid", _text, "", "The UID of the pod, part of every control signature", "UID"),
-    Option("chdir", _text, "", "Folder to change to, and to import the application from", "DIR"),
+    Option("control-keys", text, "", "Folder with the control keys `current` and `previous`", "DIR"),
+    Option("pod-uid", text, "", "The UID of the pod, part of every control signature", "UID"),
+    Option("socket-mode", mode, 0o660, "Permissions of a Unix socket's file, in octal", "MODE"),
+    Option(
+        "socket-owner",
+        text,
+        "",
+        "Owner of a Unix socket's file; left out: the user the worker runs as",
+        "USER[:GROUP]",
+    ),
+    Option("chdir", text, "", "Folder to change to, and to import the application from", "DIR"),
 )
 _BY_NAME = {option.name: option for option in TABLE}
 
@@ -231,7 +156,7 @@ class Options:
     """The options as they hold at start. Times are seconds, sizes bytes."""
 
     app: str
-    bind: str
+    bind: tuple[str, ...]
     admin: str
     mpm: str
     processes: int
@@ -252,6 +177,8 @@ class Options:
     hostname_lookups: bool
     control_keys: str
     pod_uid: str
+    socket_mode: int
+    socket_owner: str
     chdir: str
     warnings: tuple[str, ...] = ()
 
@@ -262,7 +189,7 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> OptionError:
 
 
 def _from_arguments(arguments: Sequence[str]) -> dict[str, tuple[Any, str]]:
-    """`--name value`, `--name=value` and one positional application; the last of a name wins."""
+    """`--name value`, `--name=value`, one positional application. The last of a name wins; lists grow."""
     found: dict[str, tuple[Any, str]] = {}
     flags = [f"--{name}" for name in (*_BY_NAME, "config", "help", "version")]
     rest = iter(arguments)
@@ -282,7 +209,11 @@ def _from_arguments(arguments: Sequence[str]) -> dict[str, tuple[Any, str]]:
                 value = next(rest)
             except StopIteration:
                 raise OptionError(f"{flag}: its value is missing") from None
-        found[flag[2:]] = (value, flag)
+        name = flag[2:]
+        option = _BY_NAME.get(name)
+        if option is not None and option.read is texts and name in found:
+            value = f"{found[name][0]},{value}"
+        found[name] = (value, flag)
     return found
 
 
@@ -343,37 +274,3 @@ def _settled(values: dict[str, Any]) -> Options:
         )
         values["threads"] = values["thread_limit"]
     return Options(**values, warnings=tuple(warnings))
-
-
-def usage() -> str:
-    """The text of `--help`, made from the table."""
-    lines = [
-        "mpm-worker [OPTIONS] MODULE:CALLABLE",
-        "",
-        "A prefork/threaded WSGI server with a scoreboard in the manner of Apache httpd.",
-        "Each option is also MPM_NAME in the environment and a key of the TOML file of --config.",
-        "",
-    ]
-    for option in TABLE:
-        default = "" if option.default in (None, "") else f" [{_shown(option.default)}]"
-        lines.append(f"  --{option.name} {option.metavar}")
-        lines.append(f"        {option.meaning}{default}")
-    return "\n".join(
-        [*lines, "  --config FILE", "        Options from a TOML file", "  --version, --help", ""]
-    )
-
-
-def markdown() -> str:
-    """The table of the documentation."""
-    lines = ["| option | environment | default | meaning |", "| --- | --- | --- | --- |"]
-    for option in TABLE:
-        metavar = option.metavar.replace("|", "\\|")
-        default = "" if option.default in (None, "") else f"`{_shown(option.default)}`"
-        lines.append(f"| `--{option.name} {metavar}` | `{option.variable}` | {default} | {option.meaning} |")
-    return "\n".join(lines) + "\n"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -19,19 +19,20 @@ from mpm_worker.burst import Burst
 from mpm_worker.child import READY
 from mpm_worker.control import Keys, Settings
 from mpm_worker.drain import Drain
-from mpm_worker.listeners import open_listeners
 from mpm_worker.observe import Load, Observer
-from mpm_worker.options import EVENT
+from mpm_worker.option import EVENT
 from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Phase, Scoreboard
+from mpm_worker.start import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mpm_worker.brood import Process
     from mpm_worker.options import Options
+    from mpm_worker.start import Ports
 
 EXIT_DRAINED, EXIT_OPTIONS, EXIT_NO_CHILD = 0, 2, 3
 
@@ -48,22 +49,15 @@ _SAME_EDGE_GAP = 0.25
 class Supervisor:
     """The life of one pod, from the first fork to the last request."""
 
-    def __init__(self, options: Options) -> None:
-        """Opens the addresses.
-
-        :raises ListenError: one cannot be had
-        """
+    def __init__(self, options: Options, ports: Ports) -> None:
+        """:raises OSError: there is no memory for the scoreboard"""
         self.options = options
         self.boot = os.urandom(8).hex()
         self.started, self.booted = time.time(), time.monotonic()
-        rows = max(64, 4 * options.processes)
         event = options.mpm == EVENT
-        self.listeners = open_listeners(
-            options.bind, "--bind", seats=rows // 2 if event else 1, backlog=options.listen_backlog
-        )
-        admin_listeners = open_listeners(options.admin, "--admin", seats=1, backlog=128)
-        self.admin_address = admin_listeners.address
-        self.board = Scoreboard(rows, options.thread_limit, extended=options.extended_status)
+        self.listeners = ports.requests
+        self.admin_url = ports.admin.urls
+        self.board = Scoreboard(rows_of(options), options.thread_limit, extended=options.extended_status)
         self.keys = Keys(options.control_keys)
         self.settings = Settings(
             threadsPerChild=options.threads,
@@ -84,7 +78,7 @@ class Supervisor:
         self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
         self.drain = Drain(self.brood, self.board, self.listeners)
         self.observer = Observer(self.board, self.listeners, self.brood, event)
-        self.admin = Admin(admin_listeners, self.selector, Routes(self).handle, SERVER)
+        self.admin = Admin(ports.admin, self.selector, Routes(self).handle, SERVER)
         self.load: Load = self.observer.load(accepting=False)
         self.resources = self.observer.resources(Cpu())
         self._burst = Burst()
@@ -110,6 +104,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until told to end; the exit code."""
+        say(f"starting {self.options.app}, admin on {self.admin_url}", colon="")
         self._catch_signals()
         self._write_settings()
         try:
@@ -130,9 +125,6 @@ class Supervisor:
                 os.kill(process.pid, signal.SIGKILL)
             self.admin.close()
         return EXIT_DRAINED
-
-    def announce(self) -> None:
-        say(f"listening on http://{self.listeners.address}, admin on http://{self.admin_address}", colon="")
 
     def _look(self, now: float) -> None:
         """Everything the supervisor does of its own accord, at each tick and each edge."""
@@ -200,6 +192,7 @@ class Supervisor:
         self._drained = drained
         if self.brood.ever_ready and not self.ever_ready:
             self.ever_ready = True
+            say(f"listening on {self.listeners.urls}, admin on {self.admin_url}", colon="")
             self.edge("Ready", now)
 
     def edge(self, name: str, now: float) -> None:

@@ -232,7 +232,7 @@ class _Run:
         )
 
     def _hear(self, pod: str, line: str) -> None:
-        if not line.startswith("mpm-worker listening on "):
+        if not line.startswith(("mpm-worker starting ", "mpm-worker listening on ")):
             self._display.say(f"{pod}: {line}")
 
     async def _play_load(self) -> None:

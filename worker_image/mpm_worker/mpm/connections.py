@@ -141,7 +141,7 @@ class Connections:
             return
         self._gates = gates
         seats = [child.seat, *range(gates[2] if gates[1] else 0)] if accepting else []
-        wanted = {sock.fileno(): sock for sock in map(child.listeners.seat, seats)}
+        wanted = {sock.fileno(): sock for seat in seats for sock in child.listeners.seat(seat)}
         for number in self._listeners.keys() - wanted.keys():
             self._epoll.unregister(number)
         for number in wanted.keys() - self._listeners.keys():
@@ -164,7 +164,7 @@ class Connections:
             except OSError:
                 self._paused_until = time.monotonic() + _PAUSE  # out of descriptors
                 return
-            client = self._child.welcome(sock, address)
+            client = self._child.welcome(sock, address, listener)
             self._clients[client.descriptor] = client
             self._reading[client] = None
             self._epoll.register(client.descriptor, _INTEREST)

@@ -40,13 +40,14 @@ class Worker:
 
     def __init__(self, child: Child) -> None:
         self._child = child
-        self._listener = child.listeners.seat(child.seat)
+        self._listeners = child.listeners.seat(child.seat)
         self._leader = threading.Lock()
         self._count = threading.Lock()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         # The wake-up goes to one process at a time; whoever takes it always tries to accept.
-        self._epoll.register(self._listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        for listener in self._listeners:
+            self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(self._bell, select.EPOLLIN)
         self._changed = threading.Event()
         self._free: list[int] = []
@@ -129,22 +130,30 @@ class Worker:
                 return None
             while True:
                 # After a wake-up first accept, then look whether to leave: nobody else was woken.
-                try:
-                    sock, address = self._listener.accept()
-                except BlockingIOError:
-                    pass
-                except ConnectionAbortedError:
-                    continue
-                except OSError:
-                    time.sleep(_PAUSE)
-                else:
-                    slot.begin(READ)
-                    return self._child.welcome(sock, address)
+                for listener in self._listeners:
+                    client = self._accept(listener, slot)
+                    if client is not None:
+                        return client
                 if self._leave():
                     return None
                 for number, _ in self._epoll.poll(_SLICE):
                     if number == self._bell:
                         _quiet(self._bell)
+
+
+    def _accept(self, listener: socket.socket, slot: Slot) -> Client | None:
+        while True:
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return None
+            except ConnectionAbortedError:
+                continue
+            except OSError:
+                time.sleep(_PAUSE)
+                return None
+            slot.begin(READ)
+            return self._child.welcome(sock, address, listener)
 
 
 def _quiet(bell: int) -> None:
