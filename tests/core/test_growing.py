@@ -166,13 +166,18 @@ def test_at_max_request_workers_the_note_comes_once_and_names_the_number(world: 
 
 
 def test_manual_replicas_are_kept_and_say_how_to_leave_them(world: Callable[..., Any]) -> None:
-    w = world(BAND, startup=1.0, extra={"manual_replicas": 3})
+    w = world(BAND, startup=1.0, extra={"manual_replicas": 3, "namespace": "demo", "name": "shop"})
     w.load = 300
     w.run(30)
     assert w.replicas == 3
     active = {c.type: c for c in w.last.conditions}["ScalingActive"]
     assert (active.status, active.reason) == (ConditionStatus.FALSE, "ManualReplicas")
+    assert "kubectl patch webserver shop -n demo " in active.message
     assert '"op":"remove","path":"/spec/replicas"' in active.message
+    w.extra |= {"namespace": "", "name": ""}
+    w.step()
+    active = {c.type: c for c in w.last.conditions}["ScalingActive"]
+    assert "kubectl" not in active.message, "there is none on one machine"
     w.extra["manual_replicas"] = 1
     w.load = 0
     w.run(30)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .ceilings import is_settling
 from .explain import plural
 from .plan import Condition, ConditionStatus, Note
 from .sizing import SILENT_SHARE
+from .victims import is_overdue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,6 +97,15 @@ def troubles(
             "PodsFailing",
             "; ".join(words) or "a pod is neither ready nor reachable: see `kubectl describe pod`",
         )
+    if snapshot.rolled_back:
+        found["RolledBack"] = Trouble("RolledBack", snapshot.rolled_back)
+    if _overdue(snapshot, seen, now):
+        found["DrainDeadline"] = Trouble(
+            "DrainDeadlineExceeded",
+            f"a pod still serves requests {effective.graceful_shutdown_timeout_seconds} s after it left the "
+            "endpoints; it is told to end now, and has as long again; raise gracefulShutdownTimeoutSeconds "
+            "if requests may take longer",
+        )
     lasting = deaf is not None and now - deaf >= DEAF_SECONDS
     if lasting and seen.unheard == len(seen.accepting):
         found["Unreachable"] = Trouble(
@@ -113,6 +124,15 @@ def troubles(
             "target the WebServer's scale subresource",
         )
     return found
+
+
+def _overdue(snapshot: Snapshot, seen: Survey, now: float) -> bool:
+    pods = {pod.name: pod for pod in seen.victims}
+    grace = snapshot.effective.graceful_shutdown_timeout_seconds
+    return any(
+        victim.name in pods and is_overdue(victim, pods[victim.name], grace, now)
+        for victim in snapshot.memory.victims
+    )
 
 
 def episodes(
@@ -135,11 +155,12 @@ def conditions(
     snapshot: Snapshot,
     seen: Survey,
     lasting: Mapping[str, Episode],
+    now: float,
 ) -> tuple[Condition, ...]:
     """Return every condition but Accepted, which belongs to who read the spec."""
     found = {name: episode.trouble for name, episode in lasting.items()}
     available = _available(snapshot, seen, found)
-    progressing = _progressing(snapshot, seen, found)
+    progressing = _progressing(snapshot, seen, found, is_settling(snapshot.effective, seen, now))
     return (
         available,
         progressing,
@@ -173,18 +194,24 @@ def _least(snapshot: Snapshot) -> int:
     return least if manual is None else min(least, manual)
 
 
-def _progressing(snapshot: Snapshot, seen: Survey, found: Mapping[str, Trouble]) -> Condition:
-    if "PodsFailing" in found:
-        trouble = found["PodsFailing"]
-        return Condition("Progressing", ConditionStatus.FALSE, trouble.reason, trouble.message)
+def _progressing(snapshot: Snapshot, seen: Survey, found: Mapping[str, Trouble], settling: bool) -> Condition:
+    for name in ("RolledBack", "PodsFailing"):
+        if name in found:
+            return Condition("Progressing", ConditionStatus.FALSE, found[name].reason, found[name].message)
     if snapshot.rolling:
         return Condition(
             "Progressing", ConditionStatus.TRUE, "RollingOut", "pods are replaced by a new template"
         )
     if seen.coming:
         return Condition("Progressing", ConditionStatus.TRUE, "PodsStarting", "pods start")
+    if "DrainDeadline" in found:
+        trouble = found["DrainDeadline"]
+        return Condition("Progressing", ConditionStatus.TRUE, trouble.reason, trouble.message)
     if seen.victims:
         return Condition("Progressing", ConditionStatus.TRUE, "PodsDraining", "pods drain before they go")
+    if settling and not snapshot.paused:
+        text = "not every pod shows the changed settings on its scoreboard yet"
+        return Condition("Progressing", ConditionStatus.TRUE, "SettingsChanging", text)
     return Condition("Progressing", ConditionStatus.FALSE, "Settled", "nothing starts, drains or rolls")
 
 
@@ -200,13 +227,19 @@ def _scaling_active(snapshot: Snapshot, found: Mapping[str, Trouble]) -> Conditi
         return inactive(
             "ManualReplicas",
             f"spec.replicas is {snapshot.manual_replicas}: that many pods, and only threads are tuned; to "
-            "scale by the scoreboard again: kubectl patch webserver NAME --type=json "
-            """-p='[{"op":"remove","path":"/spec/replicas"}]'""",
+            f"scale by the scoreboard again: {_unset_replicas(snapshot)}",
         )
     if "Unreachable" in found:
         return inactive("ScoreboardsUnreachable", found["Unreachable"].message)
     message = "httpd's band of spare slots" if snapshot.effective.band else "the offered load"
     return Condition("ScalingActive", ConditionStatus.TRUE, "Scoreboards", f"pods follow {message}")
+
+
+def _unset_replicas(snapshot: Snapshot) -> str:
+    if not snapshot.name:
+        return "remove `replicas` from the spec"
+    patch = '[{"op":"remove","path":"/spec/replicas"}]'
+    return f"kubectl patch webserver {snapshot.name} -n {snapshot.namespace} --type=json -p='{patch}'"
 
 
 def _limited(found: Mapping[str, Trouble]) -> Condition:
@@ -226,7 +259,7 @@ def _saturated(found: Mapping[str, Trouble]) -> Condition:
 def _ready(available: Condition, progressing: Condition, found: Mapping[str, Trouble]) -> Condition:
     if available.status is not ConditionStatus.TRUE:
         return Condition("Ready", ConditionStatus.FALSE, available.reason, available.message)
-    for name in ("PodsFailing", "Conflict", "Unreachable"):
+    for name in ("RolledBack", "PodsFailing", "Conflict", "Unreachable"):
         if name in found:
             return Condition("Ready", ConditionStatus.FALSE, found[name].reason, found[name].message)
     reason = progressing.reason if progressing.status is ConditionStatus.TRUE else "Serving"

@@ -128,6 +128,11 @@ class Snapshot:
     paused: bool = False
     foreign_scaler: str = ""
     """Name of an HPA or ScaledObject that also writes our replicas, e.g. `HorizontalPodAutoscaler/shop`."""
+    namespace: str = ""
+    """Where the WebServer is and what it is called, for messages; empty on one machine."""
+    name: str = ""
+    rolled_back: str = ""
+    """Why the last good pod template is back in force, as a sentence; empty = the spec's own is."""
     pooled: bool = False
     """All pods take from one queue (a shared listener, a least-busy balancer); False: connections are dealt
     at random and each pod has a queue of its own."""

@@ -70,6 +70,12 @@ def is_drained(victim: Victim, pod: Pod, grace: float, now: float) -> bool:
     return quiet and pod.report.state is PodState.DRAINED
 
 
+def is_overdue(victim: Victim, pod: Pod, grace: float, now: float) -> bool:
+    """Return whether the pod goes by its drain deadline, and not because it is done."""
+    late = victim.out_since is not None and now - victim.out_since >= max(grace, QUIET_SECONDS)
+    return late and pod.report is not None and pod.report.state is not PodState.DRAINED
+
+
 def is_marked(pod: Pod, now: float) -> bool:
     """Return whether the deletion cost was seen back long enough."""
     return (

@@ -117,6 +117,8 @@ class Observer:
             surge=_surge(deployment) if deployment is not None else 0,
             paused=spec.paused,
             foreign_scaler=self.foreign_scaler(key),
+            namespace=key.namespace,
+            name=key.name,
         )
 
     def foreign_scaler(self, key: Key) -> str:

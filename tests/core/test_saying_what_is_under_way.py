@@ -1,0 +1,88 @@
+"""The condition Progressing, and its events, tell what has not arrived yet and what failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mpm_operator.core.plan import Condition, ConditionStatus, Plan
+from mpm_operator.core.snapshot import PodState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BAND = {"minSpareThreads": 5, "maxSpareThreads": 30, "threadsPerChild": 10, "threadLimit": 20}
+
+
+def condition(decided: Plan, kind: str) -> Condition:
+    return next(one for one in decided.conditions if one.type == kind)
+
+
+def test_a_changed_setting_is_under_way_until_the_scoreboards_show_it(
+    world: Callable[..., Any], effective: Callable[..., Any]
+) -> None:
+    w = world(BAND, startup=1.0)
+    w.load = 10
+    w.run(15)
+    assert condition(w.last, "Progressing").reason == "Settled"
+    w.lost = 1.0
+    w.effective = effective(BAND | {"threadsPerChild": 12})
+    for _ in range(5):
+        assert condition(w.step(), "Progressing").reason == "SettingsChanging"
+    w.lost = 0.0
+    w.run(3)
+    assert condition(w.last, "Progressing").reason == "Settled"
+
+
+def test_more_threads_than_a_pod_can_ever_have_are_not_waited_for(
+    world: Callable[..., Any], effective: Callable[..., Any]
+) -> None:
+    w = world(BAND, startup=1.0)
+    w.load = 10
+    w.run(15)
+    for pod in w.pods:
+        pod.report = lambda now, of=pod: replace(type(of).report(of, now), thread_limit=20)
+    w.effective = effective(BAND | {"threadsPerChild": 30, "threadLimit": 40})
+    w.run(5)
+    assert {pod.threads for pod in w.pods} == {20}
+    assert condition(w.last, "Progressing").reason == "Settled"
+
+
+def test_a_victim_that_is_not_done_at_its_deadline_is_told_of_once(world: Callable[..., Any]) -> None:
+    mpm = BAND | {"gracefulShutdownTimeoutSeconds": 20}
+    w = world(mpm, {"scaleDownStabilizationSeconds": 0}, startup=1.0)
+    w.load = 60
+    w.run(20)
+    w.load = 0
+    while not w.last.quiesce:
+        w.step()
+    stuck = next(pod for pod in w.pods if pod.name in w.last.quiesce)
+    stuck.report = lambda now: replace(
+        type(stuck).report(stuck, now), busy=1, state=PodState.QUIESCING, accesses=7
+    )
+    reasons = []
+    notes = []
+    for _ in range(60):
+        decided = w.step()
+        reasons.append(condition(decided, "Progressing").reason)
+        notes += [note for note in decided.notes if note.reason == "DrainDeadlineExceeded"]
+    assert "DrainDeadlineExceeded" in reasons
+    assert reasons.index("PodsDraining") < reasons.index("DrainDeadlineExceeded")
+    assert [note.severity for note in notes] == ["Warning"]
+    assert "20 s" in notes[0].message
+    assert "gracefulShutdownTimeoutSeconds" in notes[0].message
+    assert stuck not in w.living, "the deadline decides"
+
+
+def test_a_template_that_was_taken_back_is_no_progress_and_not_ready(world: Callable[..., Any]) -> None:
+    w = world(BAND, startup=1.0)
+    w.load = 10
+    w.run(10)
+    w.extra["rolled_back"] = "the template of now cannot start: ImagePullBackOff"
+    decided = w.step()
+    for kind in ("Progressing", "Ready"):
+        found = condition(decided, kind)
+        assert (found.status, found.reason) == (ConditionStatus.FALSE, "RolledBack")
+        assert "ImagePullBackOff" in found.message
+    assert condition(decided, "Available").status is ConditionStatus.TRUE, "serving goes on"
+    assert [note.reason for note in decided.notes] == ["RolledBack"]
