@@ -40,8 +40,8 @@ def test_header_names_of_applications_do_not_pile_up() -> None:
         assert read_start(f"200 {number}", [])[0] == 200
     from mpm_worker.http import response
 
-    assert len(response._KINDS) <= 1024
-    assert len(response._CODES) <= 1024
+    assert len(response.KINDS) <= 1024
+    assert len(response.CODES) <= 1024
 
 
 def test_the_date_is_of_its_second() -> None:

@@ -15,6 +15,8 @@ from enum import IntEnum, auto
 from struct import Struct
 from typing import Any
 
+from mpm_worker import compiled
+
 DEAD, STARTING, READY, READ, WRITE, KEEPALIVE, CLOSING, LOGGING, DNS = b".S_RWKCLD"
 """httpd's letters (mod_status.c), as bytes. G and I are made by the reader, of slots that retire."""
 
@@ -140,7 +142,12 @@ class Scoreboard:
         return self.memory.find(b"_", start, start + self.live[Live.ROWS] * self.threads) >= 0
 
     def slot(self, row: int, thread: int) -> Slot:
-        return Slot(self, row * self.threads + thread)
+        index = row * self.threads + thread
+        if compiled.module is None:
+            return Slot(self, index)
+        widths = (LINE, TEXT) if self.extended else (TEXT, 0)
+        twin: Slot = compiled.module.Slot(self, index, BOUNDS, *widths)
+        return twin
 
 
 class Record:

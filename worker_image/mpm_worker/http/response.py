@@ -33,14 +33,15 @@ _REASONS: Final = {
     501: "Not Implemented",
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
+    507: "Insufficient Storage",
 }
 
 # What the server must know about a field of the application, by its name as spelled. Learned, as the codes
 # are, and bounded.
 _PLAIN, _LENGTH, _DATE, _SERVER = 1, 2, 4, 8
 _SPECIAL: Final = {"content-length": _LENGTH, "date": _DATE, "server": _SERVER}
-_KINDS: dict[str, int] = {}
-_CODES: dict[str, int] = {}
+KINDS: dict[str, int] = {}
+CODES: dict[str, int] = {}
 _LEARNED_MOST: Final = 1024
 
 
@@ -50,7 +51,7 @@ def read_start(status: str, headers: list[tuple[str, str]]) -> tuple[int, int | 
     That text is the status line and the fields, Date and Server added, Content-Length left out, each with its
     CRLF. Raises ValueError or TypeError that name the field.
     """
-    code = _CODES.get(status) or _learn_status(status)
+    code = CODES.get(status) or _learn_status(status)
     if not isinstance(headers, list):
         raise TypeError(f"the headers must be a list of tuples, not {type(headers).__name__} (PEP 3333)")
     length: int | None = None
@@ -58,7 +59,7 @@ def read_start(status: str, headers: list[tuple[str, str]]) -> tuple[int, int | 
     text = f"HTTP/1.1 {status}\r\n"
     lines = 1
     for name, value in headers:
-        kind = _KINDS.get(name) or _learn_name(name)
+        kind = KINDS.get(name) or _learn_name(name)
         if not isinstance(value, str):
             raise TypeError(f"the value of {name} must be str, not {type(value).__name__} (PEP 3333)")
         if kind == _LENGTH:
@@ -84,8 +85,8 @@ def _learn_status(status: str) -> int:
     if not isinstance(status, str) or (match := _STATUS(status)) is None:
         raise ValueError(f"the status must be like '200 OK' and not below 200, not {status!r} (PEP 3333)")
     code = int(match[1])
-    if len(_CODES) < _LEARNED_MOST:
-        _CODES[status] = code
+    if len(CODES) < _LEARNED_MOST:
+        CODES[status] = code
     return code
 
 
@@ -96,8 +97,8 @@ def _learn_name(name: str) -> int:
     if lower in _HOP_BY_HOP:
         raise ValueError(f"{name} belongs to the connection, which the server manages (PEP 3333)")
     kind = _SPECIAL.get(lower, _PLAIN)
-    if len(_KINDS) < _LEARNED_MOST:
-        _KINDS[name] = kind
+    if len(KINDS) < _LEARNED_MOST:
+        KINDS[name] = kind
     return kind
 
 

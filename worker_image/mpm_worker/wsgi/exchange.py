@@ -6,18 +6,18 @@ import socket
 import struct
 import traceback
 from collections.abc import Sized
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.response import CONTINUE, error_response, read_start
 from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
 from mpm_worker.wsgi.files import FileWrapper
 from mpm_worker.wsgi.sending import is_tls, send_both, send_file, send_more, send_rest, send_some
+from mpm_worker.wsgi.short import ShortWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mpm_worker.http import Connection, Request
 
 # Up to here blocks are joined into one send; beyond it the copy costs more than another send.
 _JOIN: Final = 65536
@@ -42,46 +42,18 @@ class ClientGone(OSError):
     """The response cannot be sent: no fault of the application."""
 
 
-class Exchange:
+class Exchange(ShortWay):
     """State of one response; the class attributes are the initial values of what most never change."""
 
-    _started = False
-    _head_sent = False
     _contentless = False  # HEAD, 204, 205, 304: content is swallowed
     _chunked = False
     _left: int | None = None  # bytes of the declared length still to be sent
-    _keep = False
-    _gone = False  # the client takes no more
     _cut = False  # the response broke off where only a reset can tell the client
-    _has_body = False  # the request
     _invited = True  # whether the client does not wait for 100 Continue
-    _code = 0
-    _length: int | None = None
-    _text = ""
-    sent = 0
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        connection: Connection,
-        request: Request,
-        errors: TextIO,
-        timeout: float,
-        must_close: Callable[[], bool],
-    ) -> None:
-        self._sock = sock
-        self._connection = connection
-        self._request = request
-        self._errors = errors
-        self._timeout = timeout
-        self._must_close = must_close
 
     # -- what the application calls
 
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], None]:
-        """PEP 3333's start_response; nothing is sent before the first content."""
+    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any) -> Callable[[bytes], None]:
         if exc_info is not None:
             try:
                 if self._head_sent:
@@ -105,6 +77,8 @@ class Exchange:
 
     def respond(self, result: Iterable[bytes]) -> None:
         """Sends the content and the end of the message; a block goes out before the next one is asked for."""
+        if self.respond_short(result):
+            return
         if isinstance(result, list) and not self._head_sent:
             self._respond_list(result)
         elif not (isinstance(result, FileWrapper) and self._send_file(result)):
@@ -253,6 +227,12 @@ class Exchange:
     def _send_both(self, head: bytes, block: bytes) -> None:
         try:
             send_both(self._sock, head, block)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _send_rest(self, data: bytes, count: int) -> None:
+        try:
+            send_rest(self._sock, data, count)
         except OSError as error:
             raise self._lost(error) from error
 

@@ -7,6 +7,8 @@ import select
 import socket
 from typing import Final
 
+from mpm_worker import compiled
+
 _PIECE: Final = 1 << 20
 
 
@@ -15,14 +17,23 @@ def is_tls(sock: socket.socket) -> bool:
     return hasattr(sock, "pending")
 
 
+if compiled.module is not None:
+    _transmit = compiled.module.transmit
+else:
+
+    def _transmit(descriptor: int, data: bytes) -> int:
+        """Bytes that the socket took now; 0 = it has no room."""
+        try:
+            return os.write(descriptor, data)
+        except BlockingIOError:
+            return 0
+
+
 def send_some(sock: socket.socket, data: bytes) -> int:
     """As `sock.send`, which with a timeout begins with a poll(2): here only when there was no room."""
     if type(sock) is not socket.socket:
         return sock.send(data)
-    try:
-        return os.write(sock.fileno(), data)
-    except BlockingIOError:
-        return sock.send(data)
+    return _transmit(sock.fileno(), data) or sock.send(data)
 
 
 def send_both(sock: socket.socket, head: bytes, block: bytes) -> None:

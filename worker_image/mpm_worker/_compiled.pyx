@@ -1,0 +1,410 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The compiled twin of the hot path: it does what its pure-Python twin does, only sooner.
+
+Optional. Each piece serves the common case and leaves everything else to the pure twin that it was given
+(`use_...`), so that a rule of HTTP or of PEP 3333 stands in one place. The same tests run over both.
+
+Calls that cannot wait (recv, send with MSG_DONTWAIT) keep the interpreter's lock: giving it up and getting it
+back costs as much as the call, and beside a thread that computes a wait of 5 ms each time.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
+from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_Update
+from cpython.exc cimport PyErr_SetFromErrno
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_XDECREF
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdio cimport snprintf
+from libc.string cimport memchr, memcpy, memset
+from libc.time cimport time as seconds_now, time_t
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
+    ssize_t send(int descriptor, const void *buffer, size_t size, int flags)
+    int MSG_DONTWAIT, MSG_NOSIGNAL
+
+cdef extern from "time.h" nogil:
+    ctypedef int clockid_t
+    cdef struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(clockid_t clock, timespec *now)
+    clockid_t CLOCK_MONOTONIC
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const char *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    object PyUnicode_AsLatin1String(object text)
+
+
+# -- sockets
+
+cdef enum:
+    SMALL = 16384
+
+
+def receive(int descriptor, Py_ssize_t most):
+    """At most `most` bytes that a socket has now, b"" at its end, None when nothing is there."""
+    cdef char small[SMALL]
+    cdef Py_ssize_t count = take(descriptor, small, min(most, <Py_ssize_t>SMALL))
+    if count == -2:
+        return None
+    if count < SMALL or most <= SMALL:
+        return PyBytes_FromStringAndSize(small, count)
+    return receive_more(descriptor, small, most)
+
+
+cdef receive_more(int descriptor, const char *first, Py_ssize_t most):
+    cdef PyObject *data = <PyObject *>PyBytes_FromStringAndSizeRaw(NULL, most)
+    if data is NULL:
+        raise MemoryError
+    cdef char *into = PyBytes_AS_STRING(<object>data)
+    memcpy(into, first, SMALL)
+    cdef ssize_t count = recv(descriptor, into + SMALL, most - SMALL, MSG_DONTWAIT)
+    # Whatever it is that the second call met, the next one meets it again.
+    _PyBytes_Resize(&data, SMALL + (count if count > 0 else 0))
+    result = <object>data
+    Py_XDECREF(data)
+    return result
+
+
+cdef extern from "Python.h":
+    PyObject *PyBytes_FromStringAndSizeRaw "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
+
+
+cdef Py_ssize_t take(int descriptor, char *into, Py_ssize_t most) except -1:
+    """Bytes received; -2 = nothing is there."""
+    cdef ssize_t count
+    while True:
+        count = recv(descriptor, into, most, MSG_DONTWAIT)
+        if count >= 0:
+            return count
+        if errno == EAGAIN:
+            return -2
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+
+
+def transmit(int descriptor, bytes data):
+    """How many bytes of `data` the socket took now; 0 = it has no room."""
+    return put(descriptor, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef Py_ssize_t put(int descriptor, const char *data, Py_ssize_t size) except -1:
+    cdef ssize_t count
+    while True:
+        count = send(descriptor, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if count >= 0:
+            return count
+        if errno == EAGAIN:
+            return 0
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+
+
+# -- the scoreboard
+
+cdef double clock() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + now.tv_nsec * 1e-9
+
+
+cdef enum:
+    BUCKETS_MOST = 32
+
+
+cdef class Slot:
+    """`mpm_worker.scoreboard.Slot`, by pointers into the same memory."""
+
+    cdef readonly double mark
+    cdef object board
+    cdef long long *accesses_cell
+    cdef long long *sent_cell
+    cdef long long *durations
+    cdef double *busy_cell
+    cdef double *took_cell
+    cdef double *since_cell
+    cdef double *last_cell
+    cdef unsigned char *letter_cell
+    cdef unsigned char *text
+    cdef unsigned char *client
+    cdef Py_ssize_t width, client_width, slots
+    cdef int buckets
+    cdef double bounds[BUCKETS_MOST]
+    cdef double asked
+    cdef bint fresh
+
+    def __init__(self, board, Py_ssize_t index, tuple bounds, Py_ssize_t width, Py_ssize_t client_width):
+        cdef long long[:] accesses = board.accesses
+        cdef long long[:] sent = board.sent
+        cdef long long[:] durations = board.durations
+        cdef double[:] busy = board.busy
+        cdef double[:] took = board.took
+        cdef double[:] since = board.since
+        cdef double[:] last = board.last
+        cdef unsigned char[:] letters = board.letters
+        cdef unsigned char[:] requests = board.requests
+        cdef unsigned char[:] clients
+        self.board = board  # keeps the memory
+        self.accesses_cell, self.sent_cell = &accesses[index], &sent[index]
+        self.durations, self.slots = &durations[index], board.slots
+        self.busy_cell, self.took_cell = &busy[index], &took[index]
+        self.since_cell, self.last_cell = &since[index], &last[index]
+        self.letter_cell, self.text, self.width = &letters[index], &requests[index * width], width
+        self.client_width = client_width
+        if client_width:
+            clients = board.clients
+            self.client = &clients[index * client_width]
+        self.buckets = len(bounds)
+        for at in range(self.buckets):
+            self.bounds[at] = bounds[at]
+        self.mark = clock()
+
+    cpdef void state(self, int letter) except *:
+        self.fresh = False
+        self.letter_cell[0] = letter
+
+    def begin(self, int letter, *, bint complete=False):
+        self.mark = self.since_cell[0] = clock()
+        self.asked = self.mark if complete else 0.0
+        self.fresh = False
+        self.letter_cell[0] = letter
+
+    def request(self, bytes text, str client=""):
+        fill(self.text, self.width, text)
+        if self.client_width:
+            fill(self.client, self.client_width, client.encode())
+        self.letter_cell[0] = b"W"
+        if self.asked == 0.0:
+            self.asked = clock()
+
+    def done(self, Py_ssize_t sent):
+        cdef double now = clock()
+        cdef double took = now - (self.asked if self.asked != 0.0 else self.mark)
+        cdef int bucket = 0
+        while bucket < self.buckets and self.bounds[bucket] < took:
+            bucket += 1
+        self.asked = 0.0
+        self.durations[bucket * self.slots] += 1
+        self.last_cell[0] = took
+        self.took_cell[0] += took
+        self.busy_cell[0] += now - self.mark
+        self.accesses_cell[0] += 1
+        self.sent_cell[0] += sent
+        self.mark = now
+        self.fresh = True
+
+    def release(self, int letter=b"_"):
+        cdef double now
+        self.letter_cell[0] = letter
+        if not self.fresh:
+            now = clock()
+            self.busy_cell[0] += now - self.mark
+            self.mark = now
+            self.fresh = True
+
+
+cdef void fill(unsigned char *cell, Py_ssize_t width, bytes text) noexcept:
+    cdef Py_ssize_t size = min(width, PyBytes_GET_SIZE(text))
+    memcpy(cell, PyBytes_AS_STRING(text), size)
+    memset(cell + size, 0, width - size)
+
+
+# -- the environ
+
+def common_environ(dict template, dict cgi, request):
+    """A new environ: the server's part, the fields, and what the request line says."""
+    cdef dict environ = PyDict_Copy(template)
+    PyDict_Update(environ, cgi)
+    environ["REQUEST_METHOD"] = request.method
+    environ["PATH_INFO"] = request.path
+    environ["QUERY_STRING"] = request.query
+    environ["REQUEST_URI"] = request.target_text
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version[1] else "HTTP/1.0"
+    return environ
+
+
+# -- the response
+
+cdef enum:
+    HEAD_MOST = 2048  # a longer head takes the long way
+    BODY_MOST = 65536
+    PLAIN = 1
+    LENGTH = 2
+
+cdef dict codes, kinds
+cdef object date_lines, plain_socket
+cdef time_t date_second = -1
+cdef bytes date_text = b""
+
+
+def use_response(dict known_codes, dict known_kinds, date_and_server, socket_type):
+    """The pure twin's tables of what it has learned of statuses and names, and its line of the date."""
+    global codes, kinds, date_lines, plain_socket
+    codes, kinds, date_lines, plain_socket = known_codes, known_kinds, date_and_server, socket_type
+
+
+cdef bytes date_and_server_now():
+    global date_second, date_text
+    cdef time_t now = seconds_now(NULL)
+    if now != date_second:
+        date_text = date_lines(now).encode("latin-1")
+        date_second = now
+    return date_text
+
+
+cdef Py_ssize_t append(char *head, Py_ssize_t at, text) noexcept:
+    """Where the next byte goes; -1 = not plain: too long, not ASCII, or CR, LF or NUL in it."""
+    if type(text) is not str or not PyUnicode_IS_COMPACT_ASCII(text):
+        return -1
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text)
+    cdef const char *data = PyUnicode_DATA(text)
+    if at + size + 4 > HEAD_MOST or memchr(data, 13, size) or memchr(data, 10, size) or memchr(data, 0, size):
+        return -1
+    memcpy(head + at, data, size)
+    return at + size
+
+
+cdef long long read_length(text) noexcept:
+    """-1 = not for the short way."""
+    if type(text) is not str or not PyUnicode_IS_COMPACT_ASCII(text):
+        return -1
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text)
+    cdef const char *data = PyUnicode_DATA(text)
+    cdef long long length = 0
+    if not 0 < size < 16:
+        return -1
+    for at in range(size):
+        if not 48 <= data[at] <= 57:
+            return -1
+        length = length * 10 + (data[at] - 48)
+    return length
+
+
+cdef class ShortWay:
+    """The common response: plain head, one block, a kept or closing connection that has room for all of it.
+
+    `mpm_worker.wsgi.exchange.Exchange` is made upon it, and does what is not done here.
+    """
+
+    cdef public object _sock, _connection, _request, _errors, _must_close, _timeout
+    cdef public bint _started, _head_sent, _keep, _has_body, _gone
+    cdef public int _code
+    cdef public object _length
+    cdef public Py_ssize_t sent
+    cdef object head
+
+    def __init__(self, sock, connection, request, errors, timeout, must_close):
+        self._sock, self._connection, self._request = sock, connection, request
+        self._errors, self._timeout, self._must_close = errors, timeout, must_close
+
+    @property
+    def _text(self):
+        return self.head.decode("latin-1") if type(self.head) is bytes else self.head
+
+    @_text.setter
+    def _text(self, text):
+        self.head = text
+
+    def start_response(self, status, headers, exc_info=None):
+        if exc_info is None and not self._started and self.compose(status, headers):
+            self._started = True
+            return self.write
+        return self._start(status, headers, exc_info)
+
+    cdef bint compose(self, status, headers) except -1:
+        """Status line and fields; false = the long way, which also says what is wrong."""
+        cdef char head[HEAD_MOST]
+        cdef PyObject *found
+        cdef Py_ssize_t at
+        cdef long long length = -1
+        if type(status) is not str or type(headers) is not list:
+            return False
+        found = PyDict_GetItem(codes, status)
+        if found is NULL:
+            return False
+        memcpy(head, b"HTTP/1.1 ", 9)
+        at = append(head, 9, status)
+        if at < 0:
+            return False
+        for pair in <list>headers:
+            memcpy(head + at, b"\r\n", 2)
+            if type(pair) is not tuple or len(<tuple>pair) != 2 or type((<tuple>pair)[0]) is not str:
+                return False
+            at = append_field(head, at + 2, (<tuple>pair)[0], (<tuple>pair)[1], &length)
+            if at < 0:
+                return False
+        memcpy(head + at, b"\r\n", 2)
+        at += 2
+        lines = date_and_server_now()
+        if at + PyBytes_GET_SIZE(lines) > HEAD_MOST:
+            return False
+        memcpy(head + at, PyBytes_AS_STRING(lines), PyBytes_GET_SIZE(lines))
+        self.head = PyBytes_FromStringAndSize(head, at + PyBytes_GET_SIZE(lines))
+        self._code, self._length = <object>found, None if length < 0 else length
+        return True
+
+    def respond_short(self, result):
+        """Send all of a response that is a list of one block; false = nothing was done."""
+        cdef char text[HEAD_MOST + 128]
+        if type(result) is not list or len(<list>result) != 1 or not self._started or self._head_sent:
+            return False
+        block = (<list>result)[0]
+        if type(block) is not bytes or type(self.head) is not bytes or type(self._sock) is not plain_socket:
+            return False
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(block)
+        cdef Py_ssize_t at = PyBytes_GET_SIZE(self.head)
+        if self._has_body or size > BODY_MOST or not (self._length is None or self._length == size):
+            return False
+        if not self.is_common():
+            return False
+        keep = not self._must_close()
+        memcpy(text, PyBytes_AS_STRING(self.head), at)
+        at += snprintf(text + at, 128, b"Content-Length: %zd\r\n%s\r\n", size,
+                       <const char *>b"" if keep else <const char *>b"Connection: close\r\n")
+        self._head_sent, self._keep = True, keep
+        self.send_all(text, at, block)
+        self.sent += size
+        return True
+
+    cdef bint is_common(self) except -1:
+        """Whether the response has content, framed by its length, on a connection that would be kept."""
+        request = self._request
+        if not request.keep_alive or not request.version[1] or request.method == "HEAD":
+            return False
+        if self._code == 204 or self._code == 205 or self._code == 304:
+            return False
+        return self._code < 500 or self._connection.error is None
+
+    cdef send_all(self, const char *head, Py_ssize_t size, bytes block):
+        cdef bytes data = PyBytes_FromStringAndSize(NULL, size + PyBytes_GET_SIZE(block))
+        cdef Py_ssize_t count = 0
+        memcpy(PyBytes_AS_STRING(data), head, size)
+        memcpy(PyBytes_AS_STRING(data) + size, PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
+        try:
+            count = put(self._sock.fileno(), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        except OSError as error:
+            raise self._lost(error) from error
+        if count < PyBytes_GET_SIZE(data):
+            self._send_rest(data, count)
+
+
+cdef Py_ssize_t append_field(char *head, Py_ssize_t at, name, value, long long *length) except -2:
+    """As `append`; a Content-Length is taken out."""
+    cdef PyObject *kind = PyDict_GetItem(kinds, name)
+    if kind is NULL or at < 0:
+        return -1
+    if <object>kind == LENGTH:
+        if length[0] >= 0:
+            return -1
+        length[0] = read_length(value)
+        return at - 2 if length[0] >= 0 else -1
+    if <object>kind != PLAIN:
+        return -1
+    at = append(head, at, name)
+    if at < 0:
+        return -1
+    memcpy(head + at, b": ", 2)
+    return append(head, at + 2, value)

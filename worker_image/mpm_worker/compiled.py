@@ -1,0 +1,25 @@
+"""The compiled twin of the hot path, if it was built and is wanted.
+
+`MPM_COMPILED=0` in the environment does without. Whoever has a twin there asks `module` for it, and works
+the same without one (docs/adr/0012).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+module: Any = None
+"""`mpm_worker._compiled`, or None."""
+
+if os.environ.get("MPM_COMPILED") != "0":
+    try:
+        module = importlib.import_module("mpm_worker._compiled")
+    except ImportError:
+        pass  # not built here: there was no compiler, or it is another Python's
+
+
+def kind() -> str:
+    """Which twin runs: "compiled" or "pure Python"."""
+    return "pure Python" if module is None else "compiled"
