@@ -1,0 +1,148 @@
+"""The section of RESULTS.md that `make bench-policy` writes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import policy_report as report
+from policy_designs import BURST_TARGETS, TARGETS, TUNING_SEEDS
+from policy_estimator import Errors, errors, saturated
+from policy_jobs import rates_of
+from policy_report import Verdict, goals
+
+from mpm_operator.simulator.scenario import Balancer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from policy_report import Runs
+
+BEGIN, END = "<!-- bench-policy: begin -->", "<!-- bench-policy: end -->"
+CONSTANT_RATES = (10.0, 100.0, 300.0)
+FLOOR_GOAL, SHARE_GOAL, SHARE_FROM = 1.25, 0.05, 100.0
+HOUR_GOAL_S = 10.0
+
+TUNED = """
+Each peer at the target that is cheapest for this trace and balancer among those that meet the trace's goal
+of violations (or violate no more than ours); where none does, at the one with the fewest. Nothing of ours
+is tuned. In a cell: that target, its violations, our pod-seconds against its.
+"""
+ONE = "Mean violations in percent, and pod-seconds of all traces together."
+PARTS = """
+Ours with one part taken out. *No queue term*: blind for requests that wait. *Fixed 70 %*: pods that keep 70
+% of the slots busy in place of Erlang's formula. *Newest first*: the ReplicaSet chooses who goes. *No burst
+threads*: ThreadLimit = ThreadsPerChild. Pod-seconds as a change of the whole's.
+"""
+OTHER = """
+One change at a time from K = 25, start-up 8 s, exponential, random balancer; peers at their default. In a
+cell: violations in percent / pod-seconds against ideal.
+"""
+ESTIMATOR = """
+Root mean square error of the arrival rate against what the trace asked for. *Poisson floor*: a mean that
+forgets with the estimator's time constant, on a constant rate. *Its window's floor*: the same mean over the
+exact arrivals, its lag behind a moving trace included.
+"""
+MODEL = """
+K = 25 slots a pod, 1 s of service, exponential, start-up 8 s, Poisson arrivals in each second of the trace;
+all policies meet the very same requests. A violation is a request that waits more than 250 ms for a slot,
+or is lost; ideal pod-seconds are Σ ceil(load / K): all foresight, no chance. Medians over the seeds,
+[least–most]. *KPA* and *HPA* are Knative's and Kubernetes' own code behind a pipe (`bench/peers/`); KEDA
+over Prometheus asks the HPA for the same number; *KEDA-HTTP* is the HPA on requests in flight, fresh every
+second; *Fixed* is the rule of thumb with a mean of 5 s. Peers run pods with the threads they were given;
+*KPA, bursting pods* lends it our burst threads.
+"""
+
+
+def flow(text: str) -> str:
+    """Return a paragraph as one line."""
+    return " ".join(text.split())
+
+
+def section(runs: Runs, missing: int, traces: Sequence[str]) -> str:
+    """Return the whole section; it measures the estimator on `traces` meanwhile."""
+    estimates = dict(_estimates(traces))
+    found = [*report.verdicts(runs), *_of_estimates(estimates)]
+    parts = [
+        "## The planner beside other autoscalers, in virtual time",
+        _about(runs, missing),
+        "### Goals",
+        goals(found),
+        "### Equal violations: peers tuned for each trace",
+        flow(TUNED),
+        report.equal_violations(runs),
+        "### One target for everything",
+        ONE,
+        report.fixed_targets(runs),
+        "### What each part is worth",
+        flow(PARTS),
+        report.ablations(runs),
+        "### Other settings",
+        flow(OTHER),
+        report.design(runs),
+        "### The estimator",
+        flow(ESTIMATOR),
+        _estimator_table(estimates),
+        "### The grid",
+        report.grid(runs),
+    ]
+    return "\n\n".join(parts)
+
+
+def _about(runs: Runs, missing: int) -> str:
+    seeds = sorted({len(rows) for rows in runs.rows.values()})
+    told = f"{runs.count} runs; {seeds[-1]} seeds a line, {TUNING_SEEDS} at targets that no peer is best at."
+    if missing:
+        told = f"{runs.count} runs, {seeds[0]} to {seeds[-1]} seeds a line; {missing} runs were cut."
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    random, even = (", ".join(f"{t:g}" for t in TARGETS[balancer]) for balancer in Balancer)
+    burst = ", ".join(f"{t:g}" for t in BURST_TARGETS)
+    return (
+        f"`make bench-policy`, {when}, {os.cpu_count()} CPUs, Python {platform.python_version()}: {told} "
+        f"{flow(MODEL)} Targets tried: {random} behind the random balancer, {even} behind the least-busy "
+        f"one, {burst} with bursting pods."
+    )
+
+
+def _estimates(traces: Sequence[str]) -> Iterator[tuple[str, Errors]]:
+    for rate in CONSTANT_RATES:
+        yield f"{rate:g} requests/s, constant", errors([rate] * 600)
+    yield "120 requests/s before 100 slots", saturated()
+    for trace in traces:
+        yield Path(trace).stem, errors(rates_of(trace))
+
+
+def _of_estimates(estimates: dict[str, Errors]) -> Iterator[Verdict]:
+    for name, seen in estimates.items():
+        ratio = seen.seen / max(seen.poisson, seen.window)
+        goal, met = f"estimator, {name}: rms ≤ {FLOOR_GOAL:g} × floor", ratio <= FLOOR_GOAL
+        if seen.mean >= SHARE_FROM:
+            goal, met = f"{goal}, ≤ {SHARE_GOAL:.0%}", met and seen.seen <= SHARE_GOAL
+        yield Verdict(goal, f"{ratio:.2f} ×, {seen.seen:.1%}", met)
+    hours = {name: seen.run_s for name, seen in estimates.items() if seen.length_s >= 3600}
+    if hours:
+        slowest = max(hours, key=lambda name: hours[name])
+        told = f"{hours[slowest]:.1f} s ({slowest})"
+        yield Verdict(f"a trace of one hour ≤ {HOUR_GOAL_S:g} s", told, hours[slowest] <= HOUR_GOAL_S)
+
+
+def _estimator_table(estimates: dict[str, Errors]) -> str:
+    lines = ["| load | error | Poisson floor | its window's floor |", "| --- | --- | --- | --- |"]
+    rows = (f"| {name} | {e.seen:.1%} | {e.poisson:.1%} | {e.window:.1%} |" for name, e in estimates.items())
+    return "\n".join([*lines, *rows])
+
+
+def write(page: Path, text: str) -> None:
+    """Put the section between its markers; what others wrote on the page stays."""
+    whole = page.read_text(encoding="utf-8")
+    block = f"{BEGIN}\n{text.strip()}\n{END}"
+    if BEGIN in whole:
+        before, _, rest = whole.partition(BEGIN)
+        whole = before + block + rest.partition(END)[2]
+    else:
+        whole = f"{whole.rstrip()}\n\n{block}\n"
+    page.write_text(re.sub(r"\n{3,}", "\n\n", whole), encoding="utf-8")
