@@ -12,7 +12,7 @@ import h11
 import pytest
 
 from mpm_worker.http import Connection, Limits, ProtocolError
-from mpm_worker.wsgi import Outcome, Server, reject, serve
+from mpm_worker.wsgi import Outcome, Server, Spooling, reject, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,10 +77,18 @@ class Conversation:
 
 
 def converse(
-    sock: socket.socket, app: Any, talk: Conversation, live: Live, limits: Limits, must_close: bool
+    sock: socket.socket,
+    app: Any,
+    talk: Conversation,
+    live: Live,
+    limits: Limits,
+    must_close: bool,
+    spooling: Spooling,
 ) -> None:
     """The least a process must do around the gateway."""
-    server = Server("127.0.0.1", 8000, multithread=True, multiprocess=False, errors=talk.errors)
+    server = Server(
+        "127.0.0.1", 8000, multithread=True, multiprocess=False, errors=talk.errors, spooling=spooling
+    )
     connection = Connection(limits)
     connection.peer = ("127.0.0.1", "1234")
     sock.settimeout(live.timeout)
@@ -111,14 +119,18 @@ def connect() -> Iterator[Callable[..., Conversation]]:
     talks: list[Conversation] = []
 
     def open_one(
-        app: Any, timeout: float = 5.0, limits: Limits | None = None, must_close: bool = False
+        app: Any,
+        timeout: float = 5.0,
+        limits: Limits | None = None,
+        must_close: bool = False,
+        **spooling: Any,
     ) -> Conversation:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = socket.create_connection(listener.getsockname(), timeout=10)
             accepted, _ = listener.accept()
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         talk = Conversation(client, threading.Thread(), io.StringIO())
-        arguments = (accepted, app, talk, Live(timeout), limits or Limits(), must_close)
+        arguments = (accepted, app, talk, Live(timeout), limits or Limits(), must_close, Spooling(**spooling))
         talk.thread = threading.Thread(target=converse, args=arguments, daemon=True)
         talk.thread.start()
         talks.append(talk)

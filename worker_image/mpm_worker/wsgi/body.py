@@ -29,16 +29,23 @@ class RequestBodyError(OSError):
 class BodyStream(io.RawIOBase):
     """The raw side of wsgi.input; io.BufferedReader above it brings read, readline and iteration.
 
-    Nothing is received before the application reads; then `invite` is called (RFC 9110, 10.1.1).
+    Nothing is received before the application reads; then `invite` is called (RFC 9110, 10.1.1). `before` is
+    what was taken out of the connection already.
     """
 
     def __init__(
-        self, sock: socket.socket, connection: Connection, timeout: float, invite: Callable[[], None] | None
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        timeout: float,
+        invite: Callable[[], None] | None,
+        before: io.BufferedIOBase | None = None,
     ) -> None:
         self._sock = sock
         self._connection: Connection | None = connection
         self._timeout = timeout
         self._invite = invite
+        self._before = before
         self._waited = 0.0
         self._received = 0
 
@@ -48,7 +55,7 @@ class BodyStream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         connection = self._living()
         left = connection.body_left
-        if left and not connection.body_arrived:
+        if left and not connection.body_arrived and self._before is None:
             # A body of known length goes from the kernel straight into the reader's memory.
             count: int = self._wait(connection, self._sock.recv_into, buffer, min(left, len(buffer)))
             if count:
@@ -69,13 +76,17 @@ class BodyStream(io.RawIOBase):
     def take(self, most: int) -> bytes:
         """At most `most` bytes, waiting for them; b"" = the end of the body."""
         connection = self._living()
+        if self._before is not None:
+            if piece := self._before.read(most):
+                return piece
+            self._before = None
         while True:
             try:
-                piece = connection.read_body(most)
+                arrived = connection.read_body(most)
             except ProtocolError as error:
                 raise RequestBodyError(str(error)) from error
-            if piece is not None:
-                return piece
+            if arrived is not None:
+                return arrived
             data: bytes = self._wait(connection, self._sock.recv, _RECEIVE)
             connection.receive(data)
             self._count(connection, len(data))

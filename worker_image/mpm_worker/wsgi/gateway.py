@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mpm_worker.http.response import error_response
-from mpm_worker.wsgi.body import BodyStream
 from mpm_worker.wsgi.exchange import Exchange, Outcome
+from mpm_worker.wsgi.incoming import Incoming
 
 if TYPE_CHECKING:
     import socket
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from mpm_worker.http import Connection, ProtocolError, Request
     from mpm_worker.wsgi.server import Server, Settings
-
-_READ_BUFFER: Final = 16384
+    from mpm_worker.wsgi.spool import Spool
 
 
 def serve(
@@ -27,11 +26,13 @@ def serve(
     server: Server,
     settings: Settings,
     must_close: Callable[[], bool],
+    spool: Spool | None = None,
 ) -> Outcome:
     """Runs `app` for `request` and sends its response; what is left of the body is read, within bounds.
 
     `sock` has a timeout (seconds between two signs of life of the client). `must_close` is asked once, at
-    the head of the response. What the application raises is logged and never comes out of here.
+    the head of the response. `spool` holds what was read of the body, and is closed. What the application
+    raises is logged and never comes out of here.
     """
     exchange = Exchange(sock, connection, request, server.errors, settings.timeout, must_close)
     if request.memo is not None:
@@ -40,16 +41,16 @@ def serve(
         environ = _make_environ(server, connection, request)
         if request.again:
             request.memo = environ.copy()
-    body: BodyStream | None = None
-    if connection.body_done:
-        environ["wsgi.input"] = io.BytesIO()
-    elif connection.body_whole:
-        environ["wsgi.input"] = io.BytesIO(connection.take_body())
-    else:
-        body = BodyStream(sock, connection, settings.timeout, exchange.expect_body())
-        environ["wsgi.input"] = io.BufferedReader(body, _READ_BUFFER)
+    incoming: Incoming | None = None
     result: Iterable[bytes] = ()
     try:
+        if connection.body_done and spool is None:
+            environ["wsgi.input"] = io.BytesIO()
+        elif connection.body_whole and spool is None:
+            environ["wsgi.input"] = io.BytesIO(connection.take_body())
+        else:
+            incoming = Incoming(spool)
+            incoming.offer(environ, sock, connection, exchange, server.spooling, settings.timeout)
         result = app(environ, exchange.start_response)
         exchange.respond(result)
     except BaseException as error:  # SystemExit, CancelledError, GreenletExit: the request's end, no more
@@ -57,8 +58,8 @@ def serve(
     finally:
         if type(result) is not list and hasattr(result, "close"):
             _close(result, exchange)
-    if body is not None:
-        body.end()
+    if incoming is not None:
+        incoming.end()
     return exchange.end()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO
 
 from mpm_worker.wsgi.files import FileWrapper
+from mpm_worker.wsgi.spool import Spooling
 
 
 class Settings(Protocol):
@@ -28,6 +29,7 @@ class Server:
     scheme: str = "http"
     software: str = "mpm-worker"
     errors: TextIO = field(default_factory=lambda: sys.stderr)
+    spooling: Spooling = field(default_factory=Spooling)
     environ: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
