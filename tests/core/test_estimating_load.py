@@ -208,3 +208,30 @@ def test_lines_sent_because_a_pod_ran_full_do_not_count_as_its_mean() -> None:
         pod.busy = 10 if second % 2 else 5
         load = pod.tick(load)
     assert load.offered <= 7
+
+
+def test_chance_does_not_make_the_load_more_than_what_was_counted() -> None:
+    """10 slots are busy on average, each look sees more or fewer: the mean of the looks must not add."""
+    dice = random.Random(3)
+    pod, load = Counters(slots=100), Load()
+    offered = []
+    for second in range(600):
+        pod.serve(100, 0.1)
+        pod.busy = round(dice.gauss(10, sqrt(10)))
+        load = pod.tick(load)
+        if second > 60:
+            offered.append(load.offered)
+    assert sum(offered) / len(offered) == pytest.approx(10, rel=0.04)
+
+
+def test_a_load_that_is_always_restless_has_no_jumps() -> None:
+    """The mean of a stream in turns of 10 and 90 stays near 50; after a calm one, 90 would be a jump."""
+    pod, load = Counters(slots=200), Load()
+    rates = []
+    for second in range(600):
+        pod.serve(90 if second // 4 % 2 else 10, 0.1)
+        load = pod.tick(load)
+        if second > 300:
+            rates.append(load.rate)
+    assert max(rates) < 70
+    assert min(rates) > 30

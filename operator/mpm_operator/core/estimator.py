@@ -29,8 +29,9 @@ EVEN, UNEVEN = 0.4, 0.6
 SERVICE_SECONDS = 30.0
 """Time constant of the service time: it changes slowly, and rare completions must not shake it."""
 JUMP_SIGMAS = 4.0
-"""A sample so far from the mean is no noise of a Poisson stream: half of the way is gone at once, and after a
-second one on the same side the mean begins anew."""
+"""A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of the
+way is gone at once, and after a second one on the same side the mean begins anew."""
+SURE_SIGMAS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,10 @@ class Load:
     @property
     def offered(self) -> float:
         """Offered load in erlangs."""
-        return max(self.rate * self.service_seconds, self.inside)
+        counted = self.rate * self.service_seconds
+        # Only where it is more than chance: the greater of two noisy means would always be too much.
+        chance = SURE_SIGMAS * sqrt(self.inside / (2 * RATE_SECONDS))
+        return self.inside if self.inside > counted + chance else counted
 
 
 def observe(
@@ -181,7 +185,7 @@ def _sample(
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
     gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))
     jump = 0
-    if abs(seen - load.rate) > JUMP_SIGMAS * sqrt(max(load.rate, 1.0) / passed):
+    if abs(seen - load.rate) > JUMP_SIGMAS * sqrt(max(load.rate, load.variance, 1.0) / passed):
         jump = 1 if seen > load.rate else -1
         gain = 1.0 if jump == load.jump else max(gain, 0.5)
         samples = 2 if jump == load.jump else samples
