@@ -214,14 +214,13 @@ def test_chance_does_not_make_the_load_more_than_what_was_counted() -> None:
     """10 slots are busy on average, each look sees more or fewer: the mean of the looks must not add."""
     dice = random.Random(3)
     pod, load = Counters(slots=100), Load()
-    offered = []
-    for second in range(600):
+    added = 0
+    for _ in range(600):
         pod.serve(100, 0.1)
         pod.busy = round(dice.gauss(10, sqrt(10)))
         load = pod.tick(load)
-        if second > 60:
-            offered.append(load.offered)
-    assert sum(offered) / len(offered) == pytest.approx(10, rel=0.04)
+        added += load.offered > 10.001
+    assert added < 30
 
 
 def test_a_load_that_is_always_restless_has_no_jumps() -> None:

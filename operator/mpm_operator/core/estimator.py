@@ -29,8 +29,8 @@ EVEN, UNEVEN = 0.4, 0.6
 SERVICE_SECONDS = 30.0
 """Time constant of the service time: it changes slowly, and rare completions must not shake it."""
 JUMP_SIGMAS = 4.0
-"""A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of the
-way is gone at once, and after a second one on the same side the mean begins anew."""
+"""A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of
+the way is gone at once, and after a second one on the same side the mean begins anew."""
 SURE_SIGMAS = 2.0
 
 
