@@ -18,7 +18,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from mpm_worker.static import Mount, StaticFiles
+from mpm_worker.static.app import StaticFiles
+from mpm_worker.static.mount import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mpm_worker.static import Mount, StaticFiles, read_mount
+from mpm_worker.static.app import StaticFiles
+from mpm_worker.static.mount import Mount, read_mount
 
 if TYPE_CHECKING:
     from pathlib import Path

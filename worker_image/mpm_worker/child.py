@@ -24,7 +24,7 @@ from mpm_worker.options import EVENT, PREFORK, WORKER
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
 from mpm_worker.wsgi import Server as Environment
-from mpm_worker.wsgi import serve
+from mpm_worker.wsgi import Spooling, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,11 @@ class Child:
         except AppError as error:
             say(f"the application {self.options.app} cannot be started: {error}")
             return EXIT_APP
+        if self.options.static:
+            # Imported here: few need it, and it holds memory.
+            from mpm_worker.static.app import StaticFiles
+
+            self.app = StaticFiles(self.options.static, self.app)
         if self.options.access_log:
             self.log = AccessLog(self.options.access_log)
         first = self.listeners.all[0]
@@ -107,6 +112,9 @@ class Child:
             multithread=self.options.mpm != PREFORK,
             multiprocess=self.options.processes > 1 or self.options.mpm == PREFORK,
             software=_software(),
+            spooling=Spooling(
+                self.options.request_buffering, self.options.spool_threshold, self.options.spool_dir
+            ),
         )
         model = _model(self.options.mpm, self)
         self._wake = model.wake

@@ -27,9 +27,12 @@ from mpm_worker.option import (
     texts,
     whole,
 )
+from mpm_worker.static.mount import read_mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from mpm_worker.static.mount import Mount
 
 __all__ = ["EVENT", "PREFORK", "TABLE", "WORKER", "OptionError", "Options", "load"]
 
@@ -118,6 +121,29 @@ TABLE: tuple[Option, ...] = (
         Bounds(0, 1 << 50),
     ),
     Option(
+        "request-buffering",
+        switch,
+        True,
+        "Read chunked bodies, and in the event model long ones too, whole before the application runs",
+        "BOOL",
+    ),
+    Option(
+        "spool-threshold",
+        whole,
+        131072,
+        "Bytes of a request body that is read whole beyond which it goes to a file",
+        "BYTES",
+        Bounds(0, 1 << 30),
+    ),
+    Option("spool-dir", text, "", "Folder of these files; left out: TMPDIR, else /tmp", "DIR"),
+    Option(
+        "static",
+        texts,
+        (),
+        "Serve the files of a folder under a prefix without the application; may be given several times",
+        "/PREFIX=DIR",
+    ),
+    Option(
         "async-request-worker-factor",
         seconds,
         2.0,
@@ -171,6 +197,10 @@ class Options:
     graceful_timeout: float
     drain_delay: float
     limit_request_body: int
+    request_buffering: bool
+    spool_threshold: int
+    spool_dir: str
+    static: tuple[Mount, ...]
     async_request_worker_factor: float
     access_log: str
     extended_status: bool
@@ -262,6 +292,9 @@ def _settled(values: dict[str, Any]) -> Options:
         )
     if values["chdir"] and not os.path.isdir(values["chdir"]):
         raise OptionError(f"--chdir {values['chdir']}: no such folder")
+    if values["spool_dir"] and not os.path.isdir(values["spool_dir"]):
+        raise OptionError(f"--spool-dir {values['spool_dir']}: no such folder")
+    values["static"] = _mounts(values["static"], values["chdir"])
     prefork = values["mpm"] == PREFORK
     if values["processes"] is None:
         values["processes"] = 8 if prefork else 1
@@ -274,3 +307,15 @@ def _settled(values: dict[str, Any]) -> Options:
         )
         values["threads"] = values["thread_limit"]
     return Options(**values, warnings=tuple(warnings))
+
+
+def _mounts(texts: Sequence[str], folder: str) -> tuple[Mount, ...]:
+    try:
+        mounts = tuple(read_mount(each, folder) for each in texts)
+    except ValueError as error:
+        raise OptionError(f"--static: {error}") from None
+    prefixes = [mount.prefix for mount in mounts]
+    for prefix in prefixes:
+        if prefixes.count(prefix) > 1:
+            raise OptionError(f"--static: the prefix {prefix or '/'} is given twice; it has one folder")
+    return mounts

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 import urllib.parse
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from mpm_worker.static.codings import SUFFIXES, choose
 from mpm_worker.static.conditions import judge, range_holds, validators
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from mpm_worker.app import Application
+    from mpm_worker.static.mount import Mount
 
     Environ = dict[str, Any]
     Start = Callable[..., Any]
@@ -34,26 +34,6 @@ _REASONS: Final = {
     416: "Range Not Satisfiable",
 }
 _INDEX: Final = b"index.html"
-
-
-class Mount(NamedTuple):
-    """`folder` is served under `prefix`, which begins with a slash and ends without one."""
-
-    prefix: str
-    folder: str
-
-
-def read_mount(text: str) -> Mount:
-    """`/prefix=DIR` as it is written in an option; raises ValueError."""
-    prefix, equals, folder = text.partition("=")
-    if not prefix.startswith("/") or not equals or not folder:
-        raise ValueError(f"/PREFIX=DIR is expected, not {text!r}")
-    parts = [part for part in prefix.split("/") if part]
-    if any(part in (".", "..") for part in parts):
-        raise ValueError(f"the prefix of {text!r} cannot be asked for: it has a part . or ..")
-    if not os.path.isdir(folder):
-        raise ValueError(f"{folder} is no folder")
-    return Mount("".join(f"/{part}" for part in parts), folder)
 
 
 class StaticFiles:
