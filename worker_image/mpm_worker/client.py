@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
+    from mpm_worker.entrance import Transport
     from mpm_worker.http import Connection, Request
 
 
@@ -16,10 +17,14 @@ class Client:
 
     The last five belong to the event loop: a slot has it; something happened on the socket; its end was seen;
     the descriptor (which the socket forgets when it is closed); the request whose body is still awaited.
+
+    `transport` reads the socket where that takes more than a read; `trusted`: the peer is a proxy that is
+    believed when it names the client; `origin`: the connection's own peer and part of the environ.
     """
 
     __slots__ = (
         *("connection", "leaving", "number", "release", "served", "since", "sock"),
+        *("origin", "transport", "trusted"),
         *("held", "again", "ended", "descriptor", "request"),
     )
 
@@ -27,6 +32,9 @@ class Client:
         self.sock, self.connection, self.number, self.release = sock, connection, number, release
         self.served = 0
         self.leaving = False
+        self.transport: Transport | None = None
+        self.trusted = False
+        self.origin: tuple[tuple[str, str] | None, dict[str, str] | None] = (None, None)
         self.since = time.monotonic()
         self.held = self.again = self.ended = False
         self.descriptor = sock.fileno()

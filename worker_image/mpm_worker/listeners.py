@@ -13,8 +13,12 @@ import socket
 import stat
 import struct
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mpm_worker import unixqueue
+
+if TYPE_CHECKING:
+    from mpm_worker.tls import Certificates
 
 _TCP_INFO_SIZE = 32
 _UNACKED = struct.Struct("=24xII")  # struct tcp_info: tcpi_unacked, tcpi_sacked (of a listener: depth, limit)
@@ -42,9 +46,16 @@ class Listener:
     """Of a Unix socket that was made here."""
     _made: tuple[int, int] = field(default=(0, 0), init=False)
     _name: str = field(default="", init=False)
+    environ: dict[str, str] = field(default_factory=dict, init=False)
+    """What an application must know of where its request came in (PEP 3333)."""
 
     def __post_init__(self) -> None:
         self._name = shown(self.sockets[0])  # asked for after they are closed, too
+        host, _, port = ("localhost", "", "80") if self.unix else self._name.rpartition(":")
+        self.environ |= {"SERVER_NAME": host.strip("[]"), "SERVER_PORT": port}
+        self.environ |= (
+            {"wsgi.url_scheme": "https", "HTTPS": "on"} if self.tls else {"wsgi.url_scheme": "http"}
+        )
         if self.path:
             self._made = _identity(self.path)
 
@@ -62,14 +73,6 @@ class Listener:
         if self.unix:
             return self._name
         return f"{'https' if self.tls else 'http'}://{self._name}"
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What an application must know of where its request came in (PEP 3333)."""
-        host, _, port = ("localhost", "", "80") if self.unix else self._name.rpartition(":")
-        environ = {"SERVER_NAME": host.strip("[]"), "SERVER_PORT": port}
-        environ["wsgi.url_scheme"] = "https" if self.tls else "http"
-        return environ | ({"HTTPS": "on"} if self.tls else {})
 
     def seat(self, seat: int) -> socket.socket:
         return self.sockets[seat % len(self.sockets)]
@@ -110,6 +113,8 @@ class Listeners:
         self._origins = {sock.fileno(): one for one in listeners for sock in one.sockets}
         self._lost = 0
         """Connections lost, as last read."""
+        self.certificates: Certificates | None = None
+        """What those that speak TLS show."""
         for listener in listeners:
             if listener.shared:
                 self._open += listener.sockets

@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker.forwarded import AUTO, CUSTOM, STANDARD, Networks
 from mpm_worker.option import (
     EVENT,
     PREFORK,
@@ -172,6 +173,32 @@ TABLE: tuple[Option, ...] = (
         "Owner of a Unix socket's file; left out: the user the worker runs as",
         "USER[:GROUP]",
     ),
+    Option(
+        "tls-certificate", text, "", "PEM file with the certificate and its chain: HTTPS is served", "FILE"
+    ),
+    Option("tls-key", text, "", "PEM file with the key; left out: it is in that of the certificate", "FILE"),
+    Option("tls-min-version", Choice(("1.2", "1.3")), "1.2", "The oldest TLS spoken", "1.2|1.3"),
+    Option(
+        "trusted-proxies",
+        texts,
+        (),
+        "Proxies that are believed when they name the client: networks; `unix`: who comes by a Unix socket",
+        "CIDR",
+    ),
+    Option(
+        "forwarded-header",
+        Choice((AUTO, CUSTOM, STANDARD)),
+        AUTO,
+        "Fields trusted proxies write: X-Forwarded-For, -Proto, -Host, or Forwarded; auto: what there is",
+        "auto|x-forwarded|forwarded",
+    ),
+    Option(
+        "proxy-protocol",
+        switch,
+        False,
+        "Expect a header of the PROXY protocol (v1 or v2) on every connection of a trusted proxy",
+        "BOOL",
+    ),
     Option("chdir", text, "", "Folder to change to, and to import the application from", "DIR"),
 )
 _BY_NAME = {option.name: option for option in TABLE}
@@ -209,6 +236,12 @@ class Options:
     pod_uid: str
     socket_mode: int
     socket_owner: str
+    tls_certificate: str
+    tls_key: str
+    tls_min_version: str
+    trusted_proxies: tuple[str, ...]
+    forwarded_header: str
+    proxy_protocol: bool
     chdir: str
     warnings: tuple[str, ...] = ()
 
@@ -292,6 +325,7 @@ def _settled(values: dict[str, Any]) -> Options:
         )
     if values["chdir"] and not os.path.isdir(values["chdir"]):
         raise OptionError(f"--chdir {values['chdir']}: no such folder")
+    _check_entrance(values)
     if values["spool_dir"] and not os.path.isdir(values["spool_dir"]):
         raise OptionError(f"--spool-dir {values['spool_dir']}: no such folder")
     values["static"] = _mounts(values["static"], values["chdir"])
@@ -307,6 +341,18 @@ def _settled(values: dict[str, Any]) -> Options:
         )
         values["threads"] = values["thread_limit"]
     return Options(**values, warnings=tuple(warnings))
+
+
+def _check_entrance(values: dict[str, Any]) -> None:
+    """What TLS and proxies need of each other."""
+    try:
+        Networks(values["trusted_proxies"])
+    except ValueError as error:
+        raise OptionError(f"--trusted-proxies: expected networks like 10.0.0.0/8, or unix: {error}") from None
+    if values["tls_key"] and not values["tls_certificate"]:
+        raise OptionError("--tls-key: its --tls-certificate is missing")
+    if values["proxy_protocol"] and not values["trusted_proxies"]:
+        raise OptionError("--proxy-protocol: nobody may send its header before --trusted-proxies says who")
 
 
 def _mounts(texts: Sequence[str], folder: str) -> tuple[Mount, ...]:

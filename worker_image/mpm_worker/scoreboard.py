@@ -64,6 +64,8 @@ class Live(IntEnum):
     """Rows that were ever used; they are the first ones."""
     SEATS = auto()
     """Seats whose listener listens; they are the first ones."""
+    CERTIFICATES = auto()
+    """Number of the last loading of the certificates."""
 
 
 class Server(IntEnum):

@@ -14,6 +14,7 @@ from mpm_worker.option import EVENT, OptionError
 if TYPE_CHECKING:
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
+    from mpm_worker.tls import Certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,21 @@ def start(options: Options) -> Ports:
         "--bind",
         seats=seats,
         backlog=options.listen_backlog,
+        tls=bool(options.tls_certificate),
         file=File(options.socket_mode, user, group),
     )
+    if options.tls_certificate:
+        requests.certificates = _certificates(options)
     admin = open_listeners((options.admin,), "--admin", seats=1, backlog=128)
     if options.chdir:
         _change_folder(options.chdir)
     return Ports(requests, admin)
+
+
+def _certificates(options: Options) -> Certificates:
+    from mpm_worker.tls import Certificates  # OpenSSL costs 4 MB, so only who speaks TLS loads it
+
+    return Certificates(options.tls_certificate, options.tls_key, options.tls_min_version)
 
 
 def _change_folder(path: str) -> None:

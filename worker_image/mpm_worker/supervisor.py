@@ -20,7 +20,7 @@ from mpm_worker.child import READY
 from mpm_worker.control import Keys, Settings
 from mpm_worker.drain import Drain
 from mpm_worker.observe import Load, Observer
-from mpm_worker.option import EVENT
+from mpm_worker.option import EVENT, OptionError
 from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
 from mpm_worker.say import say
@@ -91,8 +91,8 @@ class Supervisor:
             signal.SIGTERM: self.stop,
             signal.SIGWINCH: self.stop,
             signal.SIGINT: self.drain.cut,
-            signal.SIGHUP: self.brood.restart,
-            signal.SIGUSR1: self.brood.restart,
+            signal.SIGHUP: self.restart,
+            signal.SIGUSR1: self.restart,
             signal.SIGTTIN: lambda: self.change(
                 {"processes": min(self.settings.processes + 1, self.brood.most)}
             ),
@@ -144,6 +144,8 @@ class Supervisor:
             self._tick_due = now + _TICK
             self.admin.sweep()
             self.emit("")
+            if self.listeners.certificates is not None and self.listeners.certificates.changed():
+                self._reload_certificates()
         hurry = self.saturated or not self.accepting
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
 
@@ -288,6 +290,23 @@ class Supervisor:
 
     def settings_document(self) -> dict[str, Any]:
         return asdict(self.settings)
+
+    def restart(self) -> None:
+        """Replace the processes by new ones, with the certificates of now."""
+        if self.listeners.certificates is not None:
+            self._reload_certificates()
+        self.brood.restart()
+
+    def _reload_certificates(self) -> None:
+        certificates = self.listeners.certificates
+        assert certificates is not None
+        try:
+            certificates.reload()
+        except OptionError as error:
+            say(f"{error}; the certificate from before goes on")
+        else:
+            self.board.live[Live.CERTIFICATES] = certificates.number
+            say("the certificate was read again")
 
     # -- the end
 

@@ -76,8 +76,8 @@ class Connection:
     """Sans-IO state of one client connection.
 
     `receive` never raises: what is wrong comes out of `next_request` or `read_body`, where it stands in the
-    stream, after the requests before it, and then stays. `peer`, (address, port), and `host`, its
-    name if it was looked up, are the caller's.
+    stream, after the requests before it, and then stays. `peer`, (address, port), `host`, its
+    name if it was looked up, and `environ`, what else it puts into the environ, are the caller's.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class Connection:
         "_lines",
         "_own",
         "_searched",
+        "environ",
         "eof",
         "host",
         "limits",
@@ -100,6 +101,7 @@ class Connection:
         self.limits = limits
         self.peer: tuple[str, str] | None = None
         self.host = ""
+        self.environ: dict[str, str] | None = None
         self.eof = False
         self._data = b""
         self._searched = 0

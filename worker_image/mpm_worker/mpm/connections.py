@@ -177,6 +177,8 @@ class Connections:
         """A slot has sent the response."""
         client.held = False
         client.since = time.monotonic()
+        if client.transport is not None:
+            client.again = True  # bytes may wait where epoll does not see them
         if outcome.abort:
             self._drop(client)
         elif not outcome.keep_alive:
@@ -192,7 +194,8 @@ class Connections:
             self._swallow(client)
             return
         try:
-            data = os.read(client.descriptor, _PIECE)
+            transport = client.transport
+            data = os.read(client.descriptor, _PIECE) if transport is None else transport.read()
         except BlockingIOError:
             client.again = False
         except OSError:
@@ -201,7 +204,7 @@ class Connections:
         else:
             client.connection.receive(data)
             # A short read has emptied the socket, unless its end stands behind it.
-            client.again = bool(data) and (len(data) == _PIECE or client.ended)
+            client.again = bool(data) and (len(data) == _PIECE or client.ended or transport is not None)
         self._advance(client)
 
     def _advance(self, client: Client) -> None:

@@ -179,9 +179,9 @@ def converse(child: Child, client: Client, slot: Slot) -> None:
 
 def _await_request(child: Child, client: Client, slot: Slot) -> Request | None:
     """The next request of the connection; None when it is to be closed."""
-    connection, sock = client.connection, client.sock
+    connection = client.connection
     waiter = select.poll()
-    waiter.register(sock, select.POLLIN)
+    waiter.register(client.descriptor, select.POLLIN)
     started = 0.0  # when the first byte of a head was seen
     while True:
         try:
@@ -200,17 +200,30 @@ def _await_request(child: Child, client: Client, slot: Slot) -> Request | None:
                 left = started + child.live.timeout - now
                 if left <= 0:
                     raise connection.refuse(408, "the request head did not arrive in time")
-            if waiter.poll(min(left, _SLICE) * 1000 + 1):
-                connection.receive(os.read(sock.fileno(), 65536))
-                if not connection.idle():
-                    slot.state(READ)
+            if _receive(client, waiter, min(left, _SLICE)) and not connection.idle():
+                slot.state(READ)
         except BlockingIOError:
             continue
         except ProtocolError as error:
-            slot.done(reject(sock, error))
+            slot.done(reject(client.sock, error))
             child.logged(client, None, error.status, 0, slot)
-            linger(sock, slot)
+            linger(client.sock, slot)
             return None
+
+
+def _receive(client: Client, waiter: select.poll, seconds: float) -> bool:
+    """Whether something has arrived within that time, if only the end."""
+    if client.transport is not None:  # what it holds already no poll(2) sees
+        try:
+            client.connection.receive(client.transport.read())
+        except BlockingIOError:
+            waiter.poll(seconds * 1000 + 1)
+            return False
+        return True
+    if not waiter.poll(seconds * 1000 + 1):
+        return False
+    client.connection.receive(os.read(client.descriptor, 65536))
+    return True
 
 
 def linger(sock: socket.socket, slot: Slot) -> None:

@@ -76,6 +76,8 @@ def _make_environ(server: Server, connection: Connection, request: Request) -> d
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer
     if connection.host:
         environ["REMOTE_HOST"] = connection.host
+    if connection.environ is not None:
+        environ.update(connection.environ)
     return environ
 
 
