@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mpm_worker.accesslog import AccessLog
 from mpm_worker.app import AppError, load_app
 from mpm_worker.client import Client
+from mpm_worker.entrance import Entrance
 from mpm_worker.http import Connection
 from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
@@ -61,6 +62,7 @@ class Child:
         self.environment: Environment
         self.app: Application
         self.log: AccessLog | None = None
+        self.entrance: Entrance | None = None
         self._cells = board.live
         self._channel = channel
         self._wake: Callable[[], None] = lambda: None
@@ -104,6 +106,8 @@ class Child:
             self.app = StaticFiles(self.options.static, self.app)
         if self.options.access_log:
             self.log = AccessLog(self.options.access_log)
+        if Entrance.needed(self.options, self.listeners):
+            self.entrance = Entrance(self.options, self.listeners)
         first = self.listeners.all[0]
         self.environment = Environment(
             name=first.environ["SERVER_NAME"],
@@ -186,7 +190,10 @@ class Child:
         if most and self._accepted >= self._worn_at(most) and not self.record[Server.WORN]:
             self.record[Server.WORN] = 1
             self.tell(ALARM)
-        return Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
+        client = Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
+        if self.entrance is not None:
+            self.entrance.welcome(client, listener, self._cells[Live.CERTIFICATES])
+        return client
 
     def _worn_at(self, most: int) -> int:
         """Up to a tenth more than asked for, different for each process, so that they do not go together."""
@@ -284,6 +291,8 @@ def _model(name: str, child: Child) -> Any:
 
 def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Outcome:
     """Run one request in a slot. What becomes of the connection is for its owner to do."""
+    if client.trusted and child.entrance is not None:
+        child.entrance.forward(client, request)
     if child.options.hostname_lookups:
         child.look_up(client, slot)
     slot.request(*child.shown(client, request))
