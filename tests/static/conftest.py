@@ -135,7 +135,8 @@ class Worker:
         else:
             pytest.fail(f"the worker ended with {self.process.wait(10)}")
         self.said: list[str] = []
-        threading.Thread(target=self.said.extend, args=(self.process.stderr,), daemon=True).start()
+        self._reader = threading.Thread(target=self.said.extend, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
         for _ in range(400):
             if self.exchange(b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"):
                 return
@@ -163,6 +164,10 @@ class Worker:
             self.process.wait(15)
         finally:
             self.process.kill()
+            self.process.wait(10)
+            self._reader.join(10)
+            assert self.process.stderr is not None
+            self.process.stderr.close()
 
 
 @pytest.fixture(scope="session", params=["prefork", "worker", "event"])
