@@ -10,7 +10,7 @@ import time
 def test_no_request_fails_and_no_client_stalls(start, hammer, mpm: str) -> None:
     worker = start(
         *("--mpm", mpm, "--processes", "2", "--threads", "4", "--thread-limit", "16"),
-        *("--keep-alive-timeout", "0.5", "--graceful-timeout", "20"),
+        *("--keep-alive-timeout", "2", "--graceful-timeout", "20"),
     )
     clients = [
         hammer(worker.port, 3, "/"),

@@ -47,7 +47,11 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 # Asked at each response, and a member of an enum costs more to find than its cell to read.
 _PHASE, _PRESSURE, _KEEP_ALIVE = int(Live.PHASE), int(Live.PRESSURE), int(Live.KEEP_ALIVE)
 _MOST_REQUESTS, _RELEASE = int(Live.MAX_KEEP_ALIVE_REQUESTS), int(Live.RELEASE)
+_TIMEOUT, _KEEP_ALIVE_TIMEOUT = int(Live.TIMEOUT), int(Live.KEEP_ALIVE_TIMEOUT)
 _RETIRING = int(Server.RETIRING)
+
+_FIRST_REQUEST = 1.0
+"""Seconds at least for the first request of a connection that a draining process has accepted."""
 
 
 class Child:
@@ -180,7 +184,8 @@ class Child:
 
     def welcome(self, sock: socket.socket, address: Any, listener: socket.socket) -> Client:
         """Count and prepare a connection that was accepted from `listener`."""
-        sock.settimeout(self.live.timeout)
+        timeout = self._cells[_TIMEOUT]
+        sock.settimeout(timeout / 1000)
         connection = Connection(self.live.limits)
         if isinstance(address, tuple):
             connection.peer = (str(address[0]), str(address[1]))
@@ -191,6 +196,7 @@ class Child:
             self.record[Server.WORN] = 1
             self.tell(ALARM)
         client = Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
+        client.timeout = timeout
         if self.entrance is not None:
             self.entrance.welcome(client, listener, self._cells[Live.CERTIFICATES])
         return client
@@ -201,6 +207,13 @@ class Child:
             self._enough = os.getpid() * 2654435761 % 1000
         return most + most * self._enough // 10000
 
+    def renew_timeout(self, client: Client) -> None:
+        """A change of the timeout holds for connections that are open already, from their next request on."""
+        now = self._cells[_TIMEOUT]
+        if now != client.timeout:
+            client.timeout = now
+            client.sock.settimeout(now / 1000)
+
     def must_close(self, client: Client) -> bool:
         """Whether the response that is being made says `Connection: close`."""
         cells = self._cells
@@ -209,6 +222,7 @@ class Child:
             cells[_PHASE]
             or cells[_PRESSURE]
             or not cells[_KEEP_ALIVE]
+            or not cells[_KEEP_ALIVE_TIMEOUT]
             or (most and client.served + 1 >= most)
             or self.record.cells[_RETIRING]
             or client.leaving
@@ -227,9 +241,12 @@ class Child:
 
     def patience(self, client: Client) -> float:
         """How long to wait for the first byte of a request."""
-        if client.served or self.draining():
-            return self.live.keep_alive_timeout
-        return self.live.timeout
+        live = self.live
+        if client.served:
+            return live.keep_alive_timeout
+        if self.draining():
+            return min(live.timeout, max(live.keep_alive_timeout, _FIRST_REQUEST))
+        return live.timeout
 
     def shown(self, client: Client, request: Request) -> tuple[bytes, str]:
         """Request and client for the scoreboard."""
@@ -296,6 +313,7 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
     if child.options.hostname_lookups:
         child.look_up(client, slot)
     slot.request(*child.shown(client, request))
+    child.renew_timeout(client)
     outcome = serve(
         client.sock,
         client.connection,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """One connection. `since` is when its present state began (monotonic).
+    """One connection. `since` is when its present state began (monotonic); `timeout` is its socket's (ms).
 
     The last five belong to the event loop: a slot has it; something happened on the socket; its end was seen;
     the descriptor (which the socket forgets when it is closed); the request whose body is still awaited.
@@ -23,13 +23,14 @@ class Client:
     """
 
     __slots__ = (
-        *("connection", "leaving", "number", "release", "served", "since", "sock"),
+        *("connection", "leaving", "number", "release", "served", "since", "sock", "timeout"),
         *("origin", "transport", "trusted"),
         *("held", "again", "ended", "descriptor", "request"),
     )
 
     def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
         self.sock, self.connection, self.number, self.release = sock, connection, number, release
+        self.timeout = 0
         self.served = 0
         self.leaving = False
         self.transport: Transport | None = None

@@ -11,10 +11,12 @@ import os
 import select
 import socket
 import time
+import traceback
 from collections import deque
 from typing import TYPE_CHECKING
 
 from mpm_worker.http import ProtocolError
+from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Server
 
 if TYPE_CHECKING:
@@ -202,7 +204,11 @@ class Connections:
             self._drop(client)
             return
         else:
-            client.connection.receive(data)
+            try:
+                client.connection.receive(data)
+            except Exception:
+                self._fault(client)
+                return
             # A short read has emptied the socket, unless its end stands behind it.
             client.again = bool(data) and (len(data) == _PIECE or client.ended or transport is not None)
         self._advance(client)
@@ -214,6 +220,9 @@ class Connections:
             request = client.request or connection.next_request()
         except ProtocolError as error:
             self._give(client, error)
+            return
+        except Exception:
+            self._fault(client)
             return
         if request is not None:
             if connection.body_left != 0 and self._await_body(client, request):
@@ -283,6 +292,11 @@ class Connections:
         except OSError:
             self._drop(client)
 
+    def _fault(self, client: Client) -> None:
+        """An error of ours, or no memory: it ends one connection, not the process with all of them."""
+        say(traceback.format_exc())
+        self._drop(client)
+
     def _drop(self, client: Client) -> None:
         for state in (self._idle, self._reading, self._closing):
             state.pop(client, None)
@@ -309,10 +323,19 @@ class Connections:
             if client.request is not None:
                 if now - client.since >= _BODY_PATIENCE:
                     self._give(client, client.request)
-            elif client.connection.idle():
-                if now - client.since >= child.patience(client):
-                    self._close(client)
-            elif now - client.since >= child.live.timeout:
+                continue
+            nothing = client.connection.idle()
+            if now - client.since < (child.patience(client) if nothing else child.live.timeout):
+                continue
+            client.again = True
+            self._read(client)  # what arrived this moment still counts
+            if client not in self._reading or client.request is not None:
+                continue
+            if client.connection.idle():
+                self._close(client)
+            elif nothing:
+                client.since = now  # its first bytes came just now
+            else:
                 late = client.connection.refuse(408, "the request head did not arrive in time")
                 self._give(client, late)
         for client in list(self._closing):

@@ -29,6 +29,7 @@ from mpm_worker.child import serve_slot
 from mpm_worker.http import ProtocolError
 from mpm_worker.mpm.connections import Connections
 from mpm_worker.mpm.paths import ODD, Path, Paths
+from mpm_worker.say import say
 from mpm_worker.scoreboard import DEAD, READ, STARTING
 from mpm_worker.wsgi import Outcome, reject
 
@@ -262,7 +263,12 @@ class Event:
         while self._threads < wanted and self._unused:
             slot = self._unused.pop()
             slot.state(STARTING)
-            self._start()
+            try:
+                self._start()
+            except RuntimeError:  # the system has no more threads: go on with those there are
+                slot.release(DEAD)
+                self._unused.append(slot)
+                break
             slot.release()
             free.insert(0, slot)
             self._threads += 1
@@ -288,7 +294,11 @@ class Event:
             slot.done(outcome.sent)
             self._child.logged(client, None, request.status, outcome.sent, slot)
             return outcome
-        return serve_slot(self._child, client, request, slot)
+        try:
+            return serve_slot(self._child, client, request, slot)
+        except Exception:
+            say(traceback.format_exc())  # one connection's fault is not the process's end
+            return Outcome(False, 500, 0, abort=True)
 
 
 def _robbed() -> float:

@@ -1,0 +1,118 @@
+"""A process that is replaced or no longer wanted ends when its requests do; only a stop has a deadline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpm_worker import options
+from mpm_worker.brood import Brood
+from mpm_worker.listeners import open_listeners
+from mpm_worker.scoreboard import Live, Scoreboard, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+APPS = Path(__file__).parent / "apps"
+
+SLOW = """
+import time
+time.sleep(1.2)
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def asked(worker, path: str) -> tuple[threading.Thread, list[int]]:
+    """One request under way, and where its status will be."""
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.append(worker.get(path)[0]))
+    thread.start()
+    worker.await_board(lambda board: board["workers"]["busy"] == 1)
+    return thread, answers
+
+
+def test_a_request_longer_than_the_graceful_timeout_survives_a_restart(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "0.3")
+    thread, answers = asked(worker, "/sleep/2.5")
+    worker.signal(signal.SIGHUP)
+    worker.await_board(lambda board: board["servers"] == 2)
+    thread.join(10)
+    assert answers == [200]
+    worker.await_board(lambda board: board["servers"] == 1)
+
+
+def test_a_process_too_many_finishes_its_request(start) -> None:
+    worker = start("--mpm", "worker", "--processes", "2", "--threads", "1", "--graceful-timeout", "0.3")
+    threads = [asked(worker, "/sleep/2.5")]
+    answers: list[int] = []
+    second = threading.Thread(target=lambda: answers.append(worker.get("/sleep/2.5")[0]))
+    second.start()
+    worker.await_board(lambda board: board["workers"]["busy"] == 2)
+    assert worker.call("PUT", "/control", {"processes": 1})[0] == 200
+    threads[0][0].join(10)
+    second.join(10)
+    assert threads[0][1] + answers == [200, 200]
+    worker.await_board(lambda board: board["servers"] == 1)
+
+
+def test_who_says_ready_shows_every_slot(start, mpm: str, tmp_path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    options = ("--mpm", mpm, "--processes", "1", "--threads", "20")
+    worker = start(*options, app="slow:app", chdir=tmp_path, ready=False)
+    watch = worker.watch()
+    line = watch.await_edge("Ready")
+    watch.close()
+    assert line["workers"]["idle"] == line["workers"]["total"] == line["settings"]["threadsPerChild"]
+
+
+def test_a_process_that_still_imports_is_ended_at_once(start, tmp_path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    worker = start("--processes", "1", "--threads", "2", app="slow:app", chdir=tmp_path)
+    (tmp_path / "slow.py").write_text(SLOW.replace("1.2", "60"))
+    assert worker.call("PUT", "/control", {"processes": 2})[0] == 200
+    worker.await_board(lambda board: board["servers"] == 2)
+    assert worker.call("PUT", "/control", {"processes": 1})[0] == 200
+    worker.await_board(lambda board: board["servers"] == 1)
+
+
+def test_a_process_that_serves_is_never_taken_for_one_that_imports() -> None:
+    """Though its word of being ready has not been heard yet."""
+    chosen = options.load(["--mpm", "worker", "--threads", "1", "paths:app"], {})
+    board = Scoreboard(2, 1)
+    board.live[Live.THREADS] = 1
+    board.live[Live.TIMEOUT] = board.live[Live.KEEP_ALIVE_TIMEOUT] = 1000
+    listeners = open_listeners("127.0.0.1:0", "--bind", seats=1, backlog=5)
+    brood = Brood(chosen, board, listeners, lambda _: None, lambda _: None, lambda: None)
+    sys.path.insert(0, str(APPS))
+    try:
+        brood.maintain(time.monotonic())
+    finally:
+        sys.path.remove(str(APPS))
+    (process,) = brood.processes.values()
+    try:
+        _await(lambda: board.server(process.row)[Server.UP])
+        assert not process.ready
+        brood.retire(process, time.monotonic(), "surplus")
+        _, status = os.waitpid(process.pid, 0)
+    except BaseException:
+        os.kill(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        process.channel.close()
+        listeners.close()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def _await(wanted: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not wanted():
+        assert time.monotonic() < end
+        time.sleep(0.01)
