@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpm_worker import options
+from mpm_worker.addresses import open_listeners
 from mpm_worker.brood import Brood
-from mpm_worker.listeners import open_listeners
 from mpm_worker.scoreboard import Live, Scoreboard, Server
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_a_process_that_serves_is_never_taken_for_one_that_imports() -> None:
     board = Scoreboard(2, 1)
     board.live[Live.THREADS] = 1
     board.live[Live.TIMEOUT] = board.live[Live.KEEP_ALIVE_TIMEOUT] = 1000
-    listeners = open_listeners("127.0.0.1:0", "--bind", seats=1, backlog=5)
+    listeners = open_listeners(("127.0.0.1:0",), "--bind", seats=1, backlog=5)
     brood = Brood(chosen, board, listeners, lambda _: None, lambda _: None, lambda: None)
     sys.path.insert(0, str(APPS))
     try:
