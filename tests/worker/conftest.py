@@ -322,6 +322,18 @@ def hammer() -> Iterator[Callable[..., Hammer]]:
         one.stop()
 
 
+@pytest.fixture
+def run_to_the_end() -> Callable[..., tuple[int, str]]:
+    """Runs a worker that ends by itself: its exit code and what it said."""
+
+    def run(*arguments: str, **options: Any) -> tuple[int, str]:
+        command = [sys.executable, "-P", "-m", "mpm_worker", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, **options)
+        return done.returncode, done.stderr
+
+    return run
+
+
 @pytest.fixture(params=["prefork", "worker", "event"])
 def mpm(request: pytest.FixtureRequest) -> str:
     return request.param
