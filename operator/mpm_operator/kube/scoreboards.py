@@ -23,6 +23,7 @@ from mpm_worker.control import sign
 from . import metrics
 from .client import Fenced
 from .resources import WEBSERVER_LABEL, Key, name_of, uid_of
+from .stream import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,6 @@ SILENCE_SECONDS = 10.0
 CONTROL_TIMEOUT_SECONDS = 3.0
 KEY_PAUSE_SECONDS = 10.0
 """A key that a pod does not know is offered again after so long: the volume of its Secret follows late."""
-LINE_MOST_BYTES = 64 * 1024
 
 
 class ControlRefused(Exception):
@@ -239,8 +239,8 @@ class Scoreboards:
             try:
                 await self._read(stream)
                 stream.failure = "the stream ended"
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                # ValueError: a line that is Malformed, too long, or no UTF-8.
+            except (OSError, ValueError) as error:
+                # ValueError: no stream, or a line that is Malformed, too long, or no UTF-8.
                 stream.failure = str(error) or type(error).__name__
             failures = 0 if stream.line is not before else failures + 1
             longest = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2**failures)
@@ -248,17 +248,14 @@ class Scoreboards:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stream.news.wait(), longest * random.uniform(0.5, 1.0))
 
-    async def _read(self, stream: _Stream) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=SILENCE_SECONDS)
-        url = self._url(stream, "/scoreboard?watch")
-        async with self._client().get(url, timeout=timeout) as response:
-            response.raise_for_status()
-            metrics.STREAMS.inc()
-            try:
-                async for line in response.content:
-                    self._take(stream, parse(line, self._clock()), wake=True)
-            finally:
-                metrics.STREAMS.dec()
+    async def _read(self, follower: _Stream) -> None:
+        def take(line: bytes) -> None:
+            self._take(follower, parse(line, self._clock()), wake=True)
+
+        address, path = follower.address, "/scoreboard?watch"
+        async with open_stream(address, self._port, path, SILENCE_SECONDS, take) as ended:
+            with metrics.STREAMS.track_inprogress():
+                await ended()
 
     def _take(self, stream: _Stream, line: Line, *, wake: bool) -> None:
         if line.pod_uid and line.pod_uid != stream.uid:
@@ -276,5 +273,5 @@ class Scoreboards:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=LINE_MOST_BYTES)
+            self._session = aiohttp.ClientSession(connector=connector)
         return self._session
