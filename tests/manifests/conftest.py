@@ -39,6 +39,7 @@ def build() -> Callable[..., Children]:
             effective,
             config=chosen.config(parsed, effective),
             rollout=chosen.rollout(parsed, effective),
+            arguments=chosen.arguments(parsed, effective),
             **arguments,
         )
 

@@ -94,3 +94,13 @@ def test_each_mpm_is_called_as_the_worker_calls_it(mpm: str, tmp_path: Path) -> 
     read = options.load(["--config", str(tmp_path / "mpm.toml")], {})
     assert (read.mpm, read.processes) == (mpm.lower(), effective.processes_per_pod)
     assert read.warnings == ()
+
+
+def test_a_pod_that_starts_again_stays_what_its_template_made_it(spec: WebServerSpec, tmp_path: Path) -> None:
+    """Its command line wins over the file, which is of the newest spec already."""
+    newer = msgspec.convert({"app": {"module": "shop:broken"}, "mpm": {"type": "Prefork"}}, WebServerSpec)
+    (tmp_path / "mpm.toml").write_text(engine(newer.engine).config(newer, normalise(newer)[0])["mpm.toml"])
+    arguments = engine(spec.engine).arguments(spec, normalise(spec)[0])
+    read = options.load(["--config", str(tmp_path / "mpm.toml"), *arguments], {})
+    assert (read.app, read.mpm, read.processes) == ("shop.wsgi:application", "worker", 2)
+    assert (read.thread_limit, read.listen_backlog, read.extended_status) == (9, 100, True)

@@ -121,10 +121,28 @@ async def test_victims_are_recalled_only_for_a_template_that_the_server_takes(
     async def recall() -> None:
         changes_before_recall.append(sum("dryRun" not in path for path in handler.applied))
 
-    wanted = scale(OWNER, 2)
+    wanted = scale(OWNER, 1)
+    wanted["spec"]["minReadySeconds"] = 5
     try:
         await applier.apply(SHOP, OWNER.uid, [wanted], recall)
     except ChildRefused:
         assert refusing
     assert changes_before_recall == ([] if refusing else [0])
     assert len(handler.applied) == (1 if refusing else 2)
+
+
+async def test_a_deployment_made_with_its_replicas_keeps_them_when_it_is_applied_without(
+    desk: Desk, handler: type[Taker]
+) -> None:
+    """A field that its only owner leaves out falls back to its default: one pod."""
+    live = desk.caches[DEPLOYMENTS].get("demo", "shop")
+    assert live is not None
+    meta = live["metadata"] | {"resourceVersion": "2"}
+    desk.caches[DEPLOYMENTS].put(live | {"metadata": meta, "spec": {"replicas": 3}})
+    wanted = scale(OWNER, 3)
+    wanted["spec"] = {"minReadySeconds": 5}
+    await Applier(desk.client, desk.caches).apply(SHOP, OWNER.uid, [wanted])
+    asked, kept, applied = handler.applied
+    assert "dryRun" in asked
+    assert "fieldManager=mpm-operator-scale" in kept
+    assert "fieldManager=mpm-operator&" in applied

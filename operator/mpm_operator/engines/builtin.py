@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .protocol import Setting
 
 CONFIG_FILE = "mpm.toml"
+_FIXED = ("mpm", "processes", "thread-limit", "listen-backlog", "extended-status")
 
 
 class BuiltinEngine:
@@ -25,6 +26,11 @@ class BuiltinEngine:
     def settings(self, effective: Effective) -> dict[str, Setting]:
         """All of the scoreboard's `settings`; `threadsPerChild` is where the planner starts from."""
         return effective.settings
+
+    def arguments(self, spec: WebServerSpec, effective: Effective) -> tuple[str, ...]:
+        """The application, and the long options of a supervisor that control cannot change or resize."""
+        chosen = options(spec, effective)
+        return (*(f"--{name}={str(chosen[name]).lower()}" for name in _FIXED), spec.app.module)
 
     def rollout(self, spec: WebServerSpec, effective: Effective) -> dict[str, Any]:
         """What a supervisor fixes when it starts: its MPM, the shared memory, the listeners, the app."""

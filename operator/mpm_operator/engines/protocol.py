@@ -26,6 +26,13 @@ class Engine(Protocol):
         """Live settings by the names of `PUT /control` (docs/contracts.md, section 1)."""
         ...
 
+    def arguments(self, spec: WebServerSpec, effective: Effective) -> tuple[str, ...]:
+        """What only a new pod can have, for the command line, which wins over the file.
+
+        An old pod whose container starts again during a rollout is then still what it was.
+        """
+        ...
+
     def rollout(self, spec: WebServerSpec, effective: Effective) -> dict[str, Any]:
         """Settings whose change needs new pods; compared as a whole, never sent anywhere."""
         ...

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from .client import APIError
+from mpm_operator.manifests import Owner, scale
+
+from .client import SCALE_MANAGER, APIError
+from .observe import replicas_of
 from .resources import (
     BUDGETS,
     CONFIGMAPS,
@@ -21,6 +24,7 @@ from .resources import (
     SERVICES,
     controlled_by,
     name_of,
+    uid_of,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +96,8 @@ class Applier:
         for kind, body in differing:
             if kind == DEPLOYMENTS:
                 # Its template holds what users write freely: asked for before anything is changed.
-                await self._write(kind, body, dry_run=True)
+                answer = await self._write(kind, body, dry_run=True)
+                await self._keep_replicas(body, answer)
         if prepare is not None:
             await prepare()
         for kind, body in differing:
@@ -103,6 +108,20 @@ class Applier:
             )
             self._caches[kind].put(answer)
         return [f"{kind.kind}/{name_of(body)}" for kind, body in differing]
+
+    async def _keep_replicas(self, body: Object, answer: Object) -> None:
+        """Own the replicas of a Deployment that was made with them, before an apply without them lets go.
+
+        Nobody's field falls back to one pod.
+        """
+        meta = body["metadata"]
+        live = self._caches[DEPLOYMENTS].get(meta["namespace"], meta["name"])
+        if live is None or replicas_of(answer) == replicas_of(live):
+            return
+        owner = Owner(meta["name"], meta["namespace"], "")
+        version = str(live["metadata"]["resourceVersion"])
+        pinned = scale(owner, replicas_of(live), deployment_uid=uid_of(live), version=version)
+        self._caches[DEPLOYMENTS].put(await self._client.apply(DEPLOYMENTS, pinned, manager=SCALE_MANAGER))
 
     async def standing(self, key: Key, owner_uid: str) -> Object | None:
         """Return the WebServer's Deployment if there is one.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpm_operator import __version__
+from mpm_operator.manifests import PROGRESS_DEADLINE_SECONDS
 
 from .lease import LeaseTimes
 from .operator import Operator, Options
@@ -73,6 +74,13 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="token with which agents may read the server-status of every WebServer; none when left out",
     )
+    made.add_argument(
+        "--progress-deadline-seconds",
+        type=int,
+        default=given("PROGRESS_DEADLINE_SECONDS", str(PROGRESS_DEADLINE_SECONDS)),
+        metavar="S",
+        help="a rollout of a WebServer without progress for so long is taken back (default %(default)s)",
+    )
     made.add_argument("--log-format", choices=("json", "text"), default=given("LOG_FORMAT", "json"))
     made.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default=given("LOG_LEVEL", "info")
@@ -102,6 +110,7 @@ def options(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Options, a
         health_port=args.health_port,
         metrics_port=args.metrics_port,
         address=_address(environ.get("POD_IP", ""), args.metrics_port),
+        progress_deadline_seconds=args.progress_deadline_seconds,
         status_token_file=args.status_token_file,
     )
     return chosen, args

@@ -94,6 +94,7 @@ class Observer:
         effective: Effective,
         memory: Memory,
         deployment: Object | None,
+        rolled_back: str = "",
     ) -> Snapshot:
         """Return what is there of the WebServer now; `deployment` = None for one that is just being made."""
         bodies = [body for body in self._caches[PODS].of(key) if not _over(body)]
@@ -119,6 +120,7 @@ class Observer:
             foreign_scaler=self.foreign_scaler(key),
             namespace=key.namespace,
             name=key.name,
+            rolled_back=rolled_back,
         )
 
     def foreign_scaler(self, key: Key) -> str:
@@ -131,6 +133,15 @@ class Observer:
             keda = next((owner["name"] for owner in owners if owner.get("kind") == "ScaledObject"), None)
             return f"ScaledObject/{keda}" if keda else f"{AUTOSCALERS.kind}/{name_of(body)}"
         return ""
+
+    def troubles(self, key: Key) -> list[str]:
+        """Return why pods cannot start, in Kubernetes' words, each once."""
+        known = self._sightings.get(key, {})
+        words = set()
+        for body in self._caches[PODS].of(key):
+            seen = known.get(uid_of(body)) or _Sighting(self._clock())
+            words.add(_phase(body, seen, self._report(uid_of(body)))[1])
+        return sorted(words - {""})
 
     def report(self, pod: Object) -> Report | None:
         """Return what the pod said of itself last."""

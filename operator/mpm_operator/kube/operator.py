@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, cast
 
 import kopf
 
+from mpm_operator.manifests import PROGRESS_DEADLINE_SECONDS
+
 from . import handlers, metrics
 from .access import Access
+from .build import Builder
 from .caches import Caches, parents
 from .children import Applier
 from .client import APIError, Client, Fenced, Unreachable, connect
@@ -66,6 +69,7 @@ class Options:
     metrics_port: int = 8080
     address: str = ""
     """Where other operators reach the metrics port (HOST:PORT); "" = they cannot pass readers on."""
+    progress_deadline_seconds: int = PROGRESS_DEADLINE_SECONDS
     status_token_file: Path | None = None
     """Holds the token with which agents read every WebServer's pages."""
 
@@ -143,15 +147,19 @@ class Operator:
             loop.add_signal_handler(number, self._stop.set)
 
     def _tools(self) -> Tools:
+        observer = Observer(self._caches, self._boards.report)
+        options = self._options
         return Tools(
             caches=self._caches,
-            observer=Observer(self._caches, self._boards.report),
+            observer=observer,
             applier=Applier(self._client, self._caches),
             executor=Executor(self._client, self._caches, self._boards),
             status=StatusWriter(self._client, self._caches),
             recorder=Recorder(self._client, self._options.identity),
             keys=self._keys,
-            default_image=self._options.worker_image,
+            builder=Builder(
+                self._caches, observer, self._keys, options.worker_image, options.progress_deadline_seconds
+            ),
         )
 
     def _hear(self, key: Key, uid: str, line: Line) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,29 +12,33 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mpm_operator.core.ceilings import refuse
-from mpm_operator.core.conditions import accepted
-from mpm_operator.core.directives import Correction, Effective, normalise
+from mpm_operator.core.directives import Effective, normalise
 from mpm_operator.core.memory import Memory, fresh
-from mpm_operator.core.plan import Condition, ConditionStatus, Decision, Note, Plan
+from mpm_operator.core.plan import Decision, Note, Plan
 from mpm_operator.core.planner import plan as make_plan
 from mpm_operator.core.snapshot import PodState
 from mpm_operator.core.spec import WebServerSpec
 from mpm_operator.core.survey import SILENT_SECONDS
-from mpm_operator.engines import engine as engine_named
-from mpm_operator.manifests import Children, Owner, children, effective_status
+from mpm_operator.manifests import Children, Owner, effective_status
+from mpm_operator.manifests.rollout import generation_of
 
 from . import metrics
 from . import status as shown
+from .build import NoCode
 from .children import ChildRefused, NameConflict
+from .client import APIError, Fenced, Unreachable
 from .execute import PodsRefused, StepFailed
+from .keys import BadMasterKey
 from .observe import replicas_of
-from .resources import CONFIGMAPS, DEPLOYMENTS, GENERATION_ANNOTATION, PODS, WEBSERVERS, name_of, uid_of
+from .resources import DEPLOYMENTS, PODS, WEBSERVERS, name_of, uid_of
+from .verdict import Defect, Verdict, defect, said_of, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mpm_operator.core.snapshot import Snapshot
 
+    from .build import Builder, Wanted
     from .caches import Caches
     from .children import Applier
     from .events import Recorder
@@ -49,6 +54,19 @@ BLOCKED_SECONDS = 10.0
 """When to look again at a WebServer that somebody has to mend first, if no watch tells earlier."""
 
 
+EXPECTED = (StepFailed, APIError, Unreachable, Fenced, BadMasterKey)
+"""What a turn may fail by through no fault of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of the children: what to say, and the directives that are in force."""
+
+    verdict: Verdict
+    effective: Effective
+    rolled_back: str = ""
+
+
 @dataclass(slots=True)
 class _Known:
     """What is remembered of one WebServer between two reconciliations."""
@@ -61,28 +79,7 @@ class _Known:
     """The last Event about the spec."""
     refusal: str = ""
     """What pods refused last time; logged when it changes, for it is tried again every turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """Whether the spec was accepted, in the words of the condition."""
-
-    accepted: bool
-    reason: str
-    message: str
-    untouchable: bool = False
-    """Nothing at all may be changed: what is there is not ours."""
-
-    @property
-    def condition(self) -> Condition:
-        status = ConditionStatus.TRUE if self.accepted else ConditionStatus.FALSE
-        return Condition("Accepted", status, self.reason, self.message)
-
-    @property
-    def note(self) -> Note | None:
-        if self.accepted and self.reason == "Valid":
-            return None
-        return Note("Normal" if self.accepted else "Warning", self.reason, self.message)
+    defect: Defect | None = None
 
 
 @dataclass(slots=True)
@@ -96,7 +93,7 @@ class Tools:
     status: StatusWriter
     recorder: Recorder
     keys: MasterKeys
-    default_image: str
+    builder: Builder
     clock: Callable[[], float] = field(default=time.monotonic)
 
 
@@ -114,7 +111,8 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Do what there is to do; return when to come again, None when the WebServer is gone.
 
-        Raises StepFailed, APIError, Unreachable and Fenced: then come again after a backoff.
+        Raises StepFailed, APIError, Unreachable and Fenced: then come again after a backoff. Anything else
+        raised is a defect of ours, told in the condition as well.
         """
         server = self._tools.caches[WEBSERVERS].get(key.namespace, key.name)
         if server is None or server["metadata"].get("deletionTimestamp"):
@@ -124,27 +122,44 @@ class Reconciler:
         if known is None or known.uid != uid_of(server):
             known = self._known[key] = _Known(uid_of(server), fresh(self._tools.clock()))
         try:
+            return await self._turn(key, server, known)
+        except EXPECTED:
+            raise
+        except Exception as error:
+            with suppress(*EXPECTED):
+                await self._blocked(key, server, known, defect(error))
+            raise
+
+    async def _turn(self, key: Key, server: Object, known: _Known) -> float:
+        try:
             spec = msgspec.convert(server.get("spec") or {}, WebServerSpec)
         except msgspec.ValidationError as error:
             # The API server checks the schema; an object that was stored under an older one comes here.
-            verdict = _Verdict(False, "InvalidSpec", f"the spec can't be read: {error}", untouchable=True)
+            verdict = Verdict(False, "InvalidSpec", f"the spec can't be read: {error}", untouchable=True)
             return await self._blocked(key, server, known, verdict)
         effective, corrections = normalise(spec)
         owner = Owner(key.name, key.namespace, known.uid)
         before = await self._tools.applier.standing(key, known.uid)
-        verdict = _said_of(corrections)
+        done = _Done(said_of(corrections), effective)
         if not spec.paused:
-            verdict = await self._children(key, owner, spec, effective, corrections, before)
+            replicas = None
+            if before is None:
+                first = self._tools.observer.snapshot(key, server, spec, effective, known.memory, None)
+                replicas = make_plan(first, self._tools.clock()).replicas
+            done = await self._children(key, owner, server, spec, known, before, replicas, done)
+        verdict = done.verdict
         if verdict.untouchable or (before is None and (spec.paused or not verdict.accepted)):
             return await self._blocked(key, server, known, verdict)
-        # A Deployment that was made a moment ago shows the API server's default of one replica: no fact yet.
+        # What a new Deployment asks for was planned with what was there before it.
         cached = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name)
         now = (cached or before) if before is not None else None
-        snapshot = self._tools.observer.snapshot(key, server, spec, effective, known.memory, now)
+        snapshot = self._tools.observer.snapshot(
+            key, server, spec, done.effective, known.memory, now, done.rolled_back
+        )
         return await self._act(key, server, known, owner, snapshot, verdict)
 
     async def _act(
-        self, key: Key, server: Object, known: _Known, owner: Owner, snapshot: Snapshot, verdict: _Verdict
+        self, key: Key, server: Object, known: _Known, owner: Owner, snapshot: Snapshot, verdict: Verdict
     ) -> float:
         """Plan and carry out, and say in the status what was decided, whether or not it could be done."""
         plan = make_plan(snapshot, self._tools.clock())
@@ -175,35 +190,35 @@ class Reconciler:
         self,
         key: Key,
         owner: Owner,
+        server: Object,
         spec: WebServerSpec,
-        effective: Effective,
-        corrections: tuple[Correction, ...],
+        known: _Known,
         running: Object | None,
-    ) -> _Verdict:
-        """Apply what differs; return what there is to say of the spec."""
-        app_data = self._app_data(key, spec)
-        if spec.app.config_map_ref is not None and app_data is None:
-            name = spec.app.config_map_ref.name
-            text = f"spec.app.configMapRef: ConfigMap `{name}` must exist in namespace `{key.namespace}`"
-            return _Verdict(False, "ConfigMapNotFound", text)
-        keys = self._tools.keys.of(owner.uid)
+        replicas: int | None,
+        done: _Done,
+    ) -> _Done:
+        """Apply what differs; return what is in force and what there is to say of the spec."""
+        if known.defect is not None and self._tools.clock() < known.defect.until:
+            return replace(done, verdict=known.defect.verdict)
         try:
-            engine = engine_named(spec.engine)
-            built = children(
-                owner,
-                spec,
-                effective,
-                config=engine.config(spec, effective),
-                rollout=engine.rollout(spec, effective),
-                default_image=self._tools.default_image,
-                keys=keys,
-                app_data=app_data,
-                running=running,
-            )
+            wanted = self._tools.builder.build(key, owner, server, spec, running, replicas)
+            done = _Done(done.verdict, wanted.effective, wanted.rolled_back)
+            verdict = await self._apply(key, owner, wanted, running)
+        except NoCode as error:
+            return replace(done, verdict=Verdict(False, "ConfigMapNotFound", str(error)))
+        except EXPECTED:
+            raise
         except Exception as error:
-            # Told where the author of the spec looks; a log alone would leave the WebServer without a word.
-            logger.exception("%s: the children could not be built", key)
-            return _Verdict(False, "InternalError", f"the operator failed: {type(error).__name__}: {error}")
+            # The pods are there and go on being scaled; only what is new of the spec has to wait.
+            logger.exception("%s: the children could not be brought into line", key)
+            metrics.RECONCILES.labels("defect").inc()
+            known.defect = Defect.after(known.defect, self._tools.clock(), defect(error))
+            return replace(done, verdict=known.defect.verdict)
+        known.defect = None
+        return replace(done, verdict=verdict)
+
+    async def _apply(self, key: Key, owner: Owner, wanted: Wanted, running: Object | None) -> Verdict:
+        built, corrections = wanted.children, wanted.corrections
         try:
             rolls = running is not None and _rolls(running, built)
             recall = partial(self._recall, key, owner) if rolls else None
@@ -211,16 +226,16 @@ class Reconciler:
         except PodsRefused as error:
             # The next turn recalls again; a victim that takes no call serves again when its quiesce ends.
             logger.warning("%s: not rolled out yet: %s", key, error)
-            return _said_of(corrections, built.conflicts)
+            return said_of(corrections, built.conflicts)
         except NameConflict as error:
-            return _Verdict(False, "NameConflict", str(error), untouchable=True)
+            return Verdict(False, "NameConflict", str(error), untouchable=True)
         except ChildRefused as error:
             if error.kind == DEPLOYMENTS:
-                return _Verdict(False, "TemplateRefused", f"spec.podTemplate: {error.message}")
-            return _Verdict(False, "ChildRefused", str(error))
+                return Verdict(False, "TemplateRefused", f"spec.podTemplate: {error.message}")
+            return Verdict(False, "ChildRefused", str(error))
         if applied:
             logger.info("%s: applied %s", key, ", ".join(applied))
-        return _said_of(corrections, built.conflicts)
+        return said_of(corrections, built.conflicts)
 
     async def _recall(self, key: Key, owner: Owner) -> None:
         """Let every victim serve again before the template changes (decision 3).
@@ -242,22 +257,12 @@ class Reconciler:
         secrets = self._tools.keys.of(owner.uid).secrets
         await self._tools.executor.execute(key, owner, secrets, recall, may_scale=False)
 
-    def _app_data(self, key: Key, spec: WebServerSpec) -> Mapping[str, str] | None:
-        """Return a digest for each file of the app's ConfigMap; None when there is none."""
-        if spec.app.config_map_ref is None:
-            return None
-        body = self._tools.caches[CONFIGMAPS].get(key.namespace, spec.app.config_map_ref.name)
-        if body is None:
-            return None
-        digests: Mapping[str, str] = body.get("digests") or (body.get("data") or {})
-        return digests
-
-    async def _blocked(self, key: Key, server: Object, known: _Known, verdict: _Verdict) -> float:
+    async def _blocked(self, key: Key, server: Object, known: _Known, verdict: Verdict) -> float:
         """Say what somebody has to mend first; change nothing."""
         await self._tell(server, known, verdict)
         old = server.get("status") or {}
         generation = int(server["metadata"].get("generation") or 0)
-        found = [verdict.condition, *_unknown(verdict)]
+        found = [verdict.condition, *unknown(verdict)]
         kept = {name: old[name] for name in _KEPT_WHILE_BLOCKED if name in old}
         body = kept | {
             "conditions": shown.conditions(found, old, generation),
@@ -268,7 +273,7 @@ class Reconciler:
         return min(later, again) if again is not None else later
 
     def _status(
-        self, key: Key, server: Object, snapshot: Snapshot, plan: Plan, verdict: _Verdict
+        self, key: Key, server: Object, snapshot: Snapshot, plan: Plan, verdict: Verdict
     ) -> dict[str, Any]:
         old = server.get("status") or {}
         generation = int(server["metadata"].get("generation") or 0)
@@ -293,7 +298,7 @@ class Reconciler:
             "decision": shown.decision(plan.decision, old),
         }
 
-    async def _say(self, server: Object, known: _Known, plan: Plan, verdict: _Verdict) -> None:
+    async def _say(self, server: Object, known: _Known, plan: Plan, verdict: Verdict) -> None:
         await self._tell(server, known, verdict)
         for note in plan.notes:
             await self._tools.recorder.note(server, note)
@@ -304,7 +309,7 @@ class Reconciler:
             meta = server["metadata"]
             logger.info("%s/%s: %s: %s", meta["namespace"], meta["name"], made.reason, made.message)
 
-    async def _tell(self, server: Object, known: _Known, verdict: _Verdict) -> None:
+    async def _tell(self, server: Object, known: _Known, verdict: Verdict) -> None:
         note = verdict.note
         if note is not None and note != known.said:
             await self._tools.recorder.note(server, note)
@@ -330,23 +335,6 @@ _KEPT_WHILE_BLOCKED = (
 )
 
 
-def _said_of(corrections: tuple[Correction, ...], conflicts: tuple[str, ...] = ()) -> _Verdict:
-    """Return the verdict on a spec that takes effect: as it is, or corrected as httpd corrects."""
-    said = accepted(corrections)
-    if not conflicts:
-        return _Verdict(True, said.reason, said.message)
-    sentences = ([said.message] if corrections else []) + [f"{conflict}." for conflict in conflicts]
-    return _Verdict(True, "Corrected", " ".join(sentences))
-
-
-def _unknown(verdict: _Verdict) -> list[Condition]:
-    """Return the other conditions of a WebServer that was not looked at any further."""
-    ready = Condition("Ready", ConditionStatus.FALSE, verdict.reason, verdict.message)
-    others = ("Available", "Progressing", "ScalingActive", "ScalingLimited", "Saturated")
-    text = "not looked at: see Accepted"
-    return [ready, *(Condition(kind, ConditionStatus.UNKNOWN, verdict.reason, text) for kind in others)]
-
-
 def _summary(snapshot: Snapshot) -> str:
     """Return what the planner looked at, in a line."""
     pods = []
@@ -359,6 +347,4 @@ def _summary(snapshot: Snapshot) -> str:
 
 def _rolls(running: Object, built: Children) -> bool:
     """Return whether applying the children will make new pods."""
-    have = running["spec"]["template"]["metadata"].get("annotations") or {}
-    want = built.deployment["spec"]["template"]["metadata"]["annotations"]
-    return bool(have.get(GENERATION_ANNOTATION) != want[GENERATION_ANNOTATION])
+    return generation_of(running) != built.generation

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import merge, pod
+from .rollout import GENERATION, remembered, source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mpm_operator.core.directives import Effective
     from mpm_operator.core.spec import WebServerSpec
 
     from .owner import Manifest, Owner
-
-GENERATION = "mpm-operator.io/generation"
-"""Annotation of the pod template: hash of what needs a rollout."""
+    from .rollout import Failure
 
 DRAIN_DELAY = "mpm-operator.io/drain-delay-seconds"
 """Annotation of the pod template: the drain delay that its pods have at least."""
@@ -31,6 +30,7 @@ GRACE_MARGIN_SECONDS = 10
 """Between the worker's own drain deadline and the kubelet's KILL."""
 
 PROGRESS_DEADLINE_SECONDS = 600
+"""A rollout that makes no progress for so long is taken back."""
 
 
 def deployment(
@@ -42,24 +42,29 @@ def deployment(
     image: str,
     app_data: Mapping[str, str] | None,
     running: Mapping[str, Any] | None,
+    failure: Failure | None,
+    arguments: Sequence[str],
+    progress_deadline: int,
 ) -> tuple[Manifest, tuple[str, ...]]:
     """The Deployment NAME and the sentences about `spec.podTemplate` fields that were not used."""
     theirs = msgspec.to_builtins(spec.pod_template)
-    ours = pod.owned(owner, spec, image=image, grace_seconds=grace_seconds(effective))
+    grace_period = grace_seconds(effective)
+    ours = pod.owned(owner, spec, image=image, grace_seconds=grace_period, arguments=arguments)
     template = merge.merged(pod.defaults(owner, effective), theirs, ours)
     generation = digest({"template": without_grace(template), "rollout": rollout, "app": app_data})
     drain, grace = longest_drain(effective, generation, running)
     template["spec"]["terminationGracePeriodSeconds"] = grace
-    annotations = template["metadata"].setdefault("annotations", {})
-    annotations |= {GENERATION: generation, DRAIN_DELAY: str(drain)}
+    notes = template["metadata"].setdefault("annotations", {})
+    notes |= {GENERATION: generation, DRAIN_DELAY: str(drain)}
+    kept = remembered(running, source(spec, image), generation, failure)
     built = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": owner.metadata(owner.name),
+        "metadata": owner.metadata(owner.name) | {"annotations": kept},
         "spec": {
             "selector": {"matchLabels": owner.selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(effective)},
-            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
+            "progressDeadlineSeconds": progress_deadline,
             "revisionHistoryLimit": 3,
             "template": template,
         },
@@ -92,10 +97,10 @@ def longest_drain(
     """
     wanted = effective.drain_delay_seconds, grace_seconds(effective)
     template = (running or {}).get("spec", {}).get("template", {})
-    annotations = template.get("metadata", {}).get("annotations") or {}
-    if annotations.get(GENERATION) != generation:
+    notes = template.get("metadata", {}).get("annotations") or {}
+    if notes.get(GENERATION) != generation:
         return wanted
-    drain = annotations.get(DRAIN_DELAY, "")
+    drain = notes.get(DRAIN_DELAY, "")
     grace = template.get("spec", {}).get("terminationGracePeriodSeconds", 0)
     return max(wanted[0], int(drain) if drain.isdecimal() else 0), max(wanted[1], grace)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mpm_operator.core.directives import Effective
     from mpm_operator.core.spec import WebServerSpec
 
@@ -67,12 +69,14 @@ def resources(processes: int) -> Manifest:
     }
 
 
-def owned(owner: Owner, spec: WebServerSpec, *, image: str, grace_seconds: int) -> Manifest:
+def owned(
+    owner: Owner, spec: WebServerSpec, *, image: str, grace_seconds: int, arguments: Sequence[str]
+) -> Manifest:
     """What the operator owns in the pod: nothing in `spec.podTemplate` changes it."""
     container = {
         "name": CONTAINER,
         "image": image,
-        "command": _command(spec),
+        "command": [*_command(spec), *arguments],
         "env": [
             _from_field("MPM_POD_UID", "metadata.uid"),
             _from_field("MPM_POD_NAME", "metadata.name"),
@@ -99,7 +103,7 @@ def owned(owner: Owner, spec: WebServerSpec, *, image: str, grace_seconds: int) 
 
 
 def _command(spec: WebServerSpec) -> list[str]:
-    """The pod's own facts are on the command line; everything that a user sets is in the file."""
+    """The pod's own facts; everything that a user sets is in the file."""
     command = ["mpm-worker", "--config", f"{CONFIG_DIR}/mpm.toml"]
     command += ["--bind", f"0.0.0.0:{HTTP_PORT}", "--admin", f"0.0.0.0:{ADMIN_PORT}"]
     command += ["--control-keys", CONTROL_DIR]

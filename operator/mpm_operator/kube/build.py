@@ -1,0 +1,140 @@
+"""From a spec to what shall be there: the children, and the directives that are in force with them.
+
+They are the spec's own, unless its template never got ready: then the last good one is in force again, until
+the spec or the application's code changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mpm_operator.core.directives import Correction, Effective, normalise
+from mpm_operator.engines import engine as engine_named
+from mpm_operator.manifests import Children, Owner, children
+from mpm_operator.manifests.rollout import Failure, failure_of, generation_of, good_of, is_stuck, restored
+
+from .resources import CONFIGMAPS, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mpm_operator.core.spec import WebServerSpec
+
+    from .caches import Caches
+    from .keys import MasterKeys
+    from .observe import Observer
+    from .resources import Object
+
+
+class NoCode(Exception):
+    """The ConfigMap with the application's code is not there; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one WebServer shall be now."""
+
+    effective: Effective
+    corrections: tuple[Correction, ...]
+    children: Children
+    rolled_back: str = ""
+    """Why this is not what the spec asks for; empty = it is."""
+
+
+class Builder:
+    """Builds children; reads the caches, changes nothing."""
+
+    def __init__(
+        self,
+        caches: Caches,
+        observer: Observer,
+        keys: MasterKeys,
+        default_image: str,
+        progress_deadline: int,
+    ) -> None:
+        self._caches = caches
+        self._observer = observer
+        self._keys = keys
+        self._default_image = default_image
+        self._deadline = progress_deadline
+
+    def build(
+        self,
+        key: Key,
+        owner: Owner,
+        server: Object,
+        spec: WebServerSpec,
+        running: Object | None,
+        replicas: int | None,
+    ) -> Wanted:
+        """Return what shall be there; `replicas` only for a Deployment that is made now. Raises NoCode."""
+        app_data = self._app_data(key, spec)
+        built = self._children(owner, spec, app_data, running, replicas)
+        if running is None:
+            return built
+        failure = self._failure(key, server, built.children, running)
+        good = restored(spec, good_of(running)) if failure is not None else None
+        if failure is None or good is None:
+            return built
+        again = self._children(owner, good, self._app_data(key, good), running, replicas, failure)
+        if again.children.generation == built.children.generation:
+            # Only the code in the ConfigMap is new, and what it was nobody knows.
+            return built
+        return Wanted(again.effective, built.corrections, again.children, failure.reason)
+
+    def _children(
+        self,
+        owner: Owner,
+        spec: WebServerSpec,
+        app_data: Mapping[str, str] | None,
+        running: Object | None,
+        replicas: int | None,
+        failure: Failure | None = None,
+    ) -> Wanted:
+        effective, corrections = normalise(spec)
+        engine = engine_named(spec.engine)
+        built = children(
+            owner,
+            spec,
+            effective,
+            config=engine.config(spec, effective),
+            rollout=engine.rollout(spec, effective),
+            arguments=engine.arguments(spec, effective),
+            default_image=self._default_image,
+            keys=self._keys.of(owner.uid),
+            app_data=app_data,
+            running=running,
+            failure=failure,
+            replicas=replicas,
+            progress_deadline=self._deadline,
+        )
+        return Wanted(effective, corrections, built)
+
+    def _failure(self, key: Key, server: Object, built: Children, running: Object) -> Failure | None:
+        """Return why the spec's own template is not to be tried (again)."""
+        mark = f"{built.generation}/{server['metadata'].get('generation')}"
+        known = failure_of(running)
+        if known is not None and known.generation == mark:
+            return known
+        if generation_of(running) != built.generation or not is_stuck(running):
+            return None
+        words = "; ".join(self._observer.troubles(key)[:1]) or "see `kubectl describe pod`"
+        return Failure(
+            mark,
+            f"no new pod became ready within {self._deadline} s ({words}); the last good pod template is "
+            "back in force until the spec changes",
+        )
+
+    def _app_data(self, key: Key, spec: WebServerSpec) -> Mapping[str, str] | None:
+        """Return a digest for each file of the app's ConfigMap; None when the spec names none."""
+        if spec.app.config_map_ref is None:
+            return None
+        name = spec.app.config_map_ref.name
+        body = self._caches[CONFIGMAPS].get(key.namespace, name)
+        if body is None:
+            raise NoCode(
+                f"spec.app.configMapRef: ConfigMap `{name}` must exist in namespace `{key.namespace}`"
+            )
+        digests: Mapping[str, str] = body.get("digests") or (body.get("data") or {})
+        return digests

@@ -1,0 +1,130 @@
+"""What a pod template was made of, so that the last good one can be made again.
+
+Kept as annotations of the Deployment: an operator that starts anew, or another one, finds them there. The
+template itself would not do: the ConfigMap and the directives in force belong to it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mpm_operator.core.spec import WebServerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+APPLIED = "mpm-operator.io/template-source"
+"""What the template was made of."""
+GOOD = "mpm-operator.io/last-good-source"
+"""What the last template was made of whose rollout was completed."""
+FAILED = "mpm-operator.io/failed-rollout"
+"""The generation that never got ready, and why: JSON of a `Failure`."""
+
+GENERATION = "mpm-operator.io/generation"
+"""Annotation of the pod template: hash of what needs a rollout."""
+
+SOURCE_MOST = 64 * 1024
+"""All annotations of an object may have 256 KiB; a larger template is not remembered."""
+
+_PARTS = ("app", "mpm", "extendedStatus", "podTemplate")
+"""Parts of a spec that make new pods, besides the image."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A rollout that was given up."""
+
+    generation: str
+    """Hash of the template, and the generation of the WebServer: any change of the spec starts anew."""
+    reason: str
+
+
+def source(spec: WebServerSpec, image: str) -> str:
+    """Return what the template of `spec` is made of; nothing when that is too much to be remembered."""
+    whole = msgspec.to_builtins(spec)
+    parts = {name: whole[name] for name in _PARTS if name in whole}
+    text = json.dumps({"image": image, **parts}, sort_keys=True, separators=(",", ":"))
+    return text if len(text) <= SOURCE_MOST else ""
+
+
+def restored(spec: WebServerSpec, good: str) -> WebServerSpec | None:
+    """Return `spec` with the template parts of `good`; None when this version can't read them any more.
+
+    What protects others (MaxRequestWorkers, ServerLimit) and what a running pod takes over stays the spec's.
+    """
+    whole = msgspec.to_builtins(spec)
+    kept = {name: value for name, value in whole.items() if name not in (*_PARTS, "image")}
+    limits = {
+        name: value
+        for name, value in (whole.get("mpm") or {}).items()
+        if name in ("maxRequestWorkers", "serverLimit")
+    }
+    try:
+        parts = json.loads(good)
+        parts["mpm"] = (parts.get("mpm") or {}) | limits
+        return msgspec.convert(kept | parts, WebServerSpec)
+    except (ValueError, TypeError, AttributeError, msgspec.ValidationError):
+        return None
+
+
+def remembered(
+    running: Mapping[str, Any] | None, made_of: str, generation: str, failure: Failure | None
+) -> dict[str, str]:
+    """Return the Deployment's annotations for the template of that generation."""
+    found = {APPLIED: made_of, GOOD: ""}
+    if running is not None:
+        live = running["metadata"].get("annotations") or {}
+        if generation_of(running) == generation:
+            # Nothing rolls: a change of live settings is no reason to write.
+            found = {APPLIED: live.get(APPLIED, made_of), GOOD: live.get(GOOD, "")}
+        else:
+            found[GOOD] = live.get(APPLIED if is_complete(running) else GOOD, "")
+    if failure is not None:
+        found[FAILED] = msgspec.json.encode(failure).decode()
+    return {name: text for name, text in found.items() if text}
+
+
+def failure_of(running: Mapping[str, Any] | None) -> Failure | None:
+    """Return the rollout that was given up, if it is the last one."""
+    live = ((running or {}).get("metadata") or {}).get("annotations") or {}
+    try:
+        return msgspec.json.decode(live[FAILED], type=Failure)
+    except (KeyError, msgspec.DecodeError):
+        return None
+
+
+def good_of(running: Mapping[str, Any]) -> str:
+    """Return what the last good template was made of, if that is known."""
+    return str((running["metadata"].get("annotations") or {}).get(GOOD, ""))
+
+
+def generation_of(deployment: Mapping[str, Any]) -> str:
+    """Return the hash of the Deployment's pod template, as the operator made it."""
+    template = (deployment.get("spec") or {}).get("template") or {}
+    return str(((template.get("metadata") or {}).get("annotations") or {}).get(GENERATION, ""))
+
+
+def is_complete(deployment: Mapping[str, Any]) -> bool:
+    """Return whether the rollout of the Deployment's template came to its end.
+
+    Its controller says so once and stands by it; pods that are quiesced later make it no less true.
+    """
+    return _progressing(deployment) == ("True", "NewReplicaSetAvailable")
+
+
+def is_stuck(deployment: Mapping[str, Any]) -> bool:
+    """Return whether the rollout made no progress until its deadline."""
+    return _progressing(deployment) == ("False", "ProgressDeadlineExceeded")
+
+
+def _progressing(deployment: Mapping[str, Any]) -> tuple[str, str]:
+    """Return status and reason of the condition, when it is about the Deployment as it is now."""
+    status = deployment.get("status") or {}
+    if int(status.get("observedGeneration") or 0) < int(deployment["metadata"].get("generation") or 0):
+        return "", ""
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "Progressing":
+            return condition["status"], condition.get("reason", "")
+    return "", ""
