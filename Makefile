@@ -52,6 +52,9 @@ cluster-up: cluster-tools  ## Start a real one-node cluster and say how to use k
 cluster-down:  ## End that cluster and everything it left
 	$(BIN)/python tests/cluster/cluster.py down
 
+fuzz: $(VENV)/.dev-installed  ## Ten minutes of fuzzing the HTTP core: crashes, cuts, h11, the two twins
+	PYTHONPATH=tests/fuzz $(BIN)/python tests/fuzz/run.py --seconds 600
+
 bench-http: $(VENV)/.run-installed  ## Measure the worker beside other HTTP servers (25 minutes; needs wrk)
 	$(BIN)/python bench/http/run.py --write
 

@@ -15,7 +15,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdio cimport snprintf
-from libc.string cimport memchr, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 from libc.time cimport time as seconds_now, time_t
 
 cdef extern from "sys/socket.h" nogil:
@@ -35,7 +35,7 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     const char *PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    object PyUnicode_AsLatin1String(object text)
+    object PyUnicode_DecodeLatin1(const char *text, Py_ssize_t size, const char *errors)
 
 
 # -- sockets
@@ -45,11 +45,12 @@ cdef enum:
 
 
 def receive(int descriptor, Py_ssize_t most):
-    """At most `most` bytes that a socket has now, b"" at its end, None when nothing is there."""
+    """As os.read of a socket that does not block: BlockingIOError when nothing is there.
+
+    Most of what comes is short, and a buffer of `most` bytes for it would be made and cut each time.
+    """
     cdef char small[SMALL]
     cdef Py_ssize_t count = take(descriptor, small, min(most, <Py_ssize_t>SMALL))
-    if count == -2:
-        return None
     if count < SMALL or most <= SMALL:
         return PyBytes_FromStringAndSize(small, count)
     return receive_more(descriptor, small, most)
@@ -74,14 +75,11 @@ cdef extern from "Python.h":
 
 
 cdef Py_ssize_t take(int descriptor, char *into, Py_ssize_t most) except -1:
-    """Bytes received; -2 = nothing is there."""
     cdef ssize_t count
     while True:
         count = recv(descriptor, into, most, MSG_DONTWAIT)
         if count >= 0:
             return count
-        if errno == EAGAIN:
-            return -2
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
 
@@ -210,6 +208,113 @@ cdef void fill(unsigned char *cell, Py_ssize_t width, bytes text) noexcept:
     cdef Py_ssize_t size = min(width, PyBytes_GET_SIZE(text))
     memcpy(cell, PyBytes_AS_STRING(text), size)
     memset(cell + size, 0, width - size)
+
+
+# -- request heads
+
+cdef enum:
+    HOST = 1
+    CONNECTION = 4
+
+cdef dict known_lines
+cdef object read_line, request_type
+
+
+def use_heads(dict known, read_unknown, request):
+    """The pure twin's table of lines that were read before, what reads another one, and `Request`."""
+    global known_lines, read_line, request_type
+    known_lines, read_line, request_type = known, read_unknown, request
+
+
+def read_head(bytes data, Py_ssize_t end, limits, dict own):
+    """The request of a common head, `data[:end]`, or None: then the long way reads it or says what is wrong.
+
+    Common is: HTTP/1.1, a path without escapes, one Host, no body, no expectation, no field twice.
+    """
+    cdef const char *text = PyBytes_AS_STRING(data)
+    cdef const char *found = <const char *>memchr(text, 13, end)
+    cdef Py_ssize_t eol = end if found is NULL else found - text
+    if text[eol + 1] != 10 or eol > limits.request_line or end - eol - 2 > limits.header_bytes:
+        return None
+    request = read_request_line(text, eol)
+    if request is None:
+        return None
+    fields = read_fields(text, eol, end, limits.header_count, own)
+    if fields is None:
+        return None
+    request.cgi = fields
+    connection = (<dict>fields).get("HTTP_CONNECTION")
+    if connection is not None and connection != "keep-alive" and connection != "Keep-Alive":
+        if connection != "close":
+            return None
+        request.keep_alive = False
+    return request
+
+
+cdef read_request_line(const char *text, Py_ssize_t eol):
+    """A request that has what its line says, None = uncommon (`mpm_worker.http.target`)."""
+    cdef Py_ssize_t space = 0, query, at
+    while 65 <= text[space] <= 90:
+        space += 1
+    at = query = eol - 9
+    if space == 0 or space + 1 >= at or text[space] != 32 or text[space + 1] != 47:
+        return None
+    if memcmp(text + at, b" HTTP/1.1", 9) != 0 or (space == 7 and memcmp(text, b"CONNECT", 7) == 0):
+        return None
+    for at in range(space + 1, eol - 9):
+        if text[at] == 63 and query == eol - 9:
+            query = at
+        elif not 33 <= text[at] <= 126 or text[at] == 35 or (text[at] == 37 and query == eol - 9):
+            return None
+    request = request_type.__new__(request_type)
+    request.method = PyUnicode_DecodeLatin1(text, space, NULL)
+    request.path = PyUnicode_DecodeLatin1(text + space + 1, query - space - 1, NULL)
+    if query == eol - 9:
+        request.target_text, request.query = request.path, ""
+    else:
+        request.target_text = PyUnicode_DecodeLatin1(text + space + 1, eol - 9 - space - 1, NULL)
+        request.query = PyUnicode_DecodeLatin1(text + query + 1, eol - 9 - query - 1, NULL)
+    request.version, request.keep_alive, request.expect_continue = VERSION, True, False
+    request.again, request.memo = False, None
+    return request
+
+
+cdef tuple VERSION = (1, 1)
+
+
+cdef read_fields(const char *text, Py_ssize_t at, Py_ssize_t end, Py_ssize_t most, dict own):
+    """CGI's names and values of the lines after `at`, None = uncommon (`mpm_worker.http.fields`)."""
+    cdef dict cgi = {}
+    cdef const char *found
+    cdef PyObject *known
+    cdef Py_ssize_t eol
+    cdef int mark, marks = 0
+    while at < end:
+        at += 2
+        found = <const char *>memchr(text + at, 13, end - at)
+        eol = end if found is NULL else found - text
+        if text[eol + 1] != 10 or most == 0:
+            return None
+        most -= 1
+        line = PyUnicode_DecodeLatin1(text + at, eol - at, NULL)
+        known = PyDict_GetItem(known_lines, line)
+        if known is NULL:
+            known = PyDict_GetItem(own, line)
+        if known is NULL:
+            try:
+                read = read_line(line, own)
+            except ValueError:
+                return None
+        else:
+            read = <object>known
+        name = (<tuple>read)[0]
+        mark = (<tuple>read)[2]
+        if mark & ~(HOST | CONNECTION) or PyDict_GetItem(cgi, name) is not NULL:
+            return None
+        cgi[name] = (<tuple>read)[1]
+        marks |= mark
+        at = eol
+    return cgi if marks & HOST else None
 
 
 # -- the environ

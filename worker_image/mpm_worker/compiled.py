@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 module: Any = None
 """`mpm_worker._compiled`, or None."""
@@ -18,6 +21,9 @@ if os.environ.get("MPM_COMPILED") != "0":
         module = importlib.import_module("mpm_worker._compiled")
     except ImportError:
         pass  # not built here: there was no compiler, or it is another Python's
+
+receive: Callable[[int, int], bytes] = os.read if module is None else module.receive
+"""os.read of a socket that does not block."""
 
 
 def kind() -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from mpm_worker import compiled
 from mpm_worker.http.chunks import ChunkedBody
 from mpm_worker.http.errors import Limits, ProtocolError
-from mpm_worker.http.fields import Fields, Lines, parse_fields
+from mpm_worker.http.fields import KNOWN, Fields, Lines, parse_fields, read_line
 from mpm_worker.http.lines import HeadLines
 from mpm_worker.http.target import parse_request_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mpm_worker.http.target import RequestLine
 
 _DEFAULT_LIMITS: Final = Limits()
@@ -70,6 +73,12 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target_text}>"
+
+
+_read_common_head: Callable[[bytes, int, Limits, Lines], Request | None] | None = None
+if compiled.module is not None:
+    compiled.module.use_heads(KNOWN, read_line, Request)
+    _read_common_head = compiled.module.read_head
 
 
 class Connection:
@@ -190,6 +199,10 @@ class Connection:
         self._searched = 0
         self._lines = None
         limits = self.limits
+        if _read_common_head is not None and (request := _read_common_head(data, end, limits, self._own)):
+            self._data = rest = data[end + 4 :]
+            self._again = (data, request) if not rest and len(data) <= _AGAIN_MOST else None
+            return request
         eol = data.find(b"\r\n")
         try:
             if eol > limits.request_line or end - eol - 2 > limits.header_bytes:

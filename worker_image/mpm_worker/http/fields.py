@@ -34,7 +34,7 @@ Lines: TypeAlias = dict[str, tuple[str, str, int]]
 
 # Clients repeat their lines to the byte, so a line is read once: CGI's name, value and mark. Bounded in count
 # and size; secrets are not kept.
-_KNOWN: Lines = {}
+KNOWN: Lines = {}
 _KNOWN_MOST: Final = 1024
 _KNOWN_LENGTH: Final = 256
 _OWN_LENGTH: Final = 1024
@@ -72,7 +72,7 @@ def parse_fields(section: str, most: int, own: Lines) -> Fields:
     cgi: dict[str, str] = {}
     marks = 0
     for line in lines:
-        name, value, mark = _KNOWN.get(line) or own.get(line) or _read_line(line, own)
+        name, value, mark = KNOWN.get(line) or own.get(line) or read_line(line, own)
         if name in cgi:
             value = _join(name, cgi[name], value)
         cgi[name] = value
@@ -85,7 +85,8 @@ def parse_fields(section: str, most: int, own: Lines) -> Fields:
     return fields
 
 
-def _read_line(line: str, own: Lines) -> tuple[str, str, int]:
+def read_line(line: str, own: Lines) -> tuple[str, str, int]:
+    """CGI's name, value and mark of a line that was not seen before; remembered. Raises ValueError."""
     match = _LINE(line)
     if match is None:
         raise ValueError("a line of the header section breaks the grammar")
@@ -104,9 +105,9 @@ def _read_line(line: str, own: Lines) -> tuple[str, str, int]:
         if len(line) <= _OWN_LENGTH:
             own[line] = read
     elif len(line) <= _KNOWN_LENGTH:
-        if len(_KNOWN) >= _KNOWN_MOST:
-            _KNOWN.clear()
-        _KNOWN[line] = read
+        if len(KNOWN) >= _KNOWN_MOST:
+            KNOWN.clear()
+        KNOWN[line] = read
     return read
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker import compiled
 from mpm_worker.http.response import error_response
 from mpm_worker.wsgi.exchange import Exchange, Outcome
 from mpm_worker.wsgi.incoming import Incoming
@@ -65,13 +66,7 @@ def serve(
 
 def _make_environ(server: Server, connection: Connection, request: Request) -> dict[str, Any]:
     """All but wsgi.input."""
-    environ = server.environ.copy()
-    environ.update(request.cgi)
-    environ["REQUEST_METHOD"] = request.method
-    environ["PATH_INFO"] = request.path
-    environ["QUERY_STRING"] = request.query
-    environ["REQUEST_URI"] = request.target_text
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version[1] else "HTTP/1.0"
+    environ: dict[str, Any] = _common_environ(server.environ, request.cgi, request)
     if connection.peer is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = connection.peer
     if connection.host:
@@ -79,6 +74,21 @@ def _make_environ(server: Server, connection: Connection, request: Request) -> d
     if connection.environ is not None:
         environ.update(connection.environ)
     return environ
+
+
+def pure_common_environ(template: dict[str, Any], cgi: dict[str, str], request: Request) -> dict[str, Any]:
+    """A new environ: the server's part, the fields, and what the request line says. It has a twin."""
+    environ = template.copy()
+    environ.update(cgi)
+    environ["REQUEST_METHOD"] = request.method
+    environ["PATH_INFO"] = request.path
+    environ["QUERY_STRING"] = request.query
+    environ["REQUEST_URI"] = request.target_text
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version[1] else "HTTP/1.0"
+    return environ
+
+
+_common_environ = pure_common_environ if compiled.module is None else compiled.module.common_environ
 
 
 def _close(result: Any, exchange: Exchange) -> None:
