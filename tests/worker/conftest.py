@@ -34,9 +34,16 @@ class Worker:
     """One supervisor and how to talk to it."""
 
     def __init__(
-        self, arguments: list[str], *, app: str, chdir: Path, keys: Path, fds: tuple[int, ...]
+        self,
+        arguments: list[str],
+        *,
+        app: str,
+        chdir: Path,
+        keys: Path,
+        fds: tuple[int, ...] = (),
+        through: tuple[str, ...] = (),
     ) -> None:
-        command = [sys.executable, "-P", "-m", "mpm_worker", "--admin", "127.0.0.1:0"]
+        command = [*through, sys.executable, "-P", "-m", "mpm_worker", "--admin", "127.0.0.1:0"]
         command += [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
         command += ["--chdir", str(chdir), "--control-keys", str(keys), "--pod-uid", POD, *arguments, app]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
@@ -271,7 +278,10 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(keys: Path) -> Iterator[Callable[..., Worker]]:
-    """Starts a worker with these options and waits until it is ready (or not, with ready=False)."""
+    """Starts a worker with these options and waits until it is ready (or not, with ready=False).
+
+    `through` is a command that runs it, such as one that takes away its privileges.
+    """
     workers: list[Worker] = []
 
     def begin(
@@ -280,8 +290,9 @@ def start(keys: Path) -> Iterator[Callable[..., Worker]]:
         chdir: Path = APPS,
         ready: bool = True,
         fds: tuple[int, ...] = (),
+        through: tuple[str, ...] = (),
     ) -> Worker:
-        worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds)
+        worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds, through=through)
         workers.append(worker)
         if ready:
             worker.await_ready()
@@ -300,7 +311,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., W
 
     def get(*arguments: str) -> Worker:
         if arguments not in workers:
-            workers[arguments] = Worker(list(arguments), app="paths:app", chdir=APPS, keys=keys, fds=())
+            workers[arguments] = Worker(list(arguments), app="paths:app", chdir=APPS, keys=keys)
         workers[arguments].await_ready()
         return workers[arguments]
 

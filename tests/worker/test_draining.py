@@ -33,6 +33,22 @@ def test_no_request_is_lost_while_clients_hammer(start, hammer, mpm: str, keep_a
     assert clients.served > 20
 
 
+def test_no_request_is_lost_without_any_privilege(start, hammer, mpm: str) -> None:
+    """As in a pod: to shut the door takes nothing that only root may."""
+    options = ("--mpm", mpm, *SLOTS, "--drain-delay", "0.1", "--keep-alive-timeout", "0.5")
+    worker = start(*options, through=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
+    with open(f"/proc/{worker.process.pid}/status") as file:
+        assert "CapEff:\t0000000000000000\n" in file.read()
+    clients = hammer(worker.port, 8, "/sleep/0.01", keep_alive=False)
+    time.sleep(0.5)
+    clients.refused_ends = True
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    clients.stop()
+    assert clients.failures == []
+    assert clients.served > 20
+
+
 def test_who_comes_after_the_end_is_refused_at_once(start, mpm: str) -> None:
     worker = start("--mpm", mpm, *SLOTS)
     thread = threading.Thread(target=worker.get, args=("/sleep/2",))
