@@ -182,6 +182,15 @@ class Child:
     def draining(self) -> bool:
         return self._cells[Live.PHASE] != Phase.SERVING or self.record[Server.RETIRING] != 0
 
+    def doors(self, seat: int) -> list[socket.socket]:
+        """The sockets of a seat that this process accepts from, if it does.
+
+        A pod that lets go leaves those that were handed down to the others that share them.
+        """
+        if self._cells[Live.PHASE] != Phase.LETTING_GO:
+            return self.listeners.seat(seat)
+        return [listener.seat(seat) for listener in self.listeners.all if not listener.shared]
+
     def welcome(self, sock: socket.socket, address: Any, listener: socket.socket) -> Client:
         """Count and prepare a connection that was accepted from `listener`."""
         timeout = self._cells[_TIMEOUT]

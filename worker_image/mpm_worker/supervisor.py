@@ -186,8 +186,7 @@ class Supervisor:
             self.edge("", now)
         if self.load.queue > 0 and before.queue == 0:
             self.edge("Queued", now)
-        empty = not (self.load.connections or self.load.busy or self.load.queue)
-        drained = bool(self._quiesced_at) and empty
+        drained = bool(self._quiesced_at) and self._empty()
         if drained and not self._drained:
             self._drained = True
             self.edge("Drained", now)
@@ -196,6 +195,12 @@ class Supervisor:
             self.ever_ready = True
             say(f"listening on {self.listeners.urls}, admin on {self.admin_url}", colon="")
             self.edge("Ready", now)
+
+    def _empty(self) -> bool:
+        """Whether nobody is here, and nobody waits who would be ours alone to serve."""
+        load = self.load
+        ours = load.queue - load.backlog.depth + self.listeners.own_depth()
+        return not (load.connections or load.busy or ours)
 
     def edge(self, name: str, now: float) -> None:
         """Tell the watchers at once."""

@@ -138,12 +138,13 @@ class Connections:
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
         accepting = room and not self._paused_until and not child.ending()
-        gates = (accepting, self._record[Server.HELP], child.board.live[Live.SEATS], child.closing())
+        live = child.board.live
+        gates = (accepting, self._record[Server.HELP], live[Live.SEATS], live[Live.PHASE])
         if gates == self._gates:
             return
         self._gates = gates
         seats = [child.seat, *range(gates[2] if gates[1] else 0)] if accepting else []
-        wanted = {sock.fileno(): sock for seat in seats for sock in child.listeners.seat(seat)}
+        wanted = {sock.fileno(): sock for seat in seats for sock in child.doors(seat)}
         for number in self._listeners.keys() - wanted.keys():
             self._epoll.unregister(number)
         for number in wanted.keys() - self._listeners.keys():

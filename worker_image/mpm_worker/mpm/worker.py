@@ -40,14 +40,11 @@ class Worker:
 
     def __init__(self, child: Child) -> None:
         self._child = child
-        self._listeners = child.listeners.seat(child.seat)
+        self._doors: list[socket.socket] = []
         self._leader = threading.Lock()
         self._count = threading.Lock()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
-        # The wake-up goes to one process at a time; whoever takes it always tries to accept.
-        for listener in self._listeners:
-            self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(self._bell, select.EPOLLIN)
         self._changed = threading.Event()
         self._free: list[int] = []
@@ -130,7 +127,7 @@ class Worker:
                 return None
             while True:
                 # After a wake-up first accept, then look whether to leave: nobody else was woken.
-                for listener in self._listeners:
+                for listener in self._open_doors():
                     client = self._accept(listener, slot)
                     if client is not None:
                         return client
@@ -154,6 +151,17 @@ class Worker:
                 return None
             slot.begin(READ)
             return self._child.welcome(sock, address, listener)
+
+    def _open_doors(self) -> list[socket.socket]:
+        """Watch the listeners that are to be watched now; those that were until now."""
+        before, self._doors = self._doors, self._child.doors(self._child.seat)
+        if before != self._doors:
+            for listener in before:
+                self._epoll.unregister(listener)
+            for listener in self._doors:
+                # The wake-up goes to one process at a time; whoever takes it always tries to accept.
+                self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        return before
 
 
 def _quiet(bell: int) -> None:
