@@ -50,6 +50,8 @@ class Pod:
     restarts: int = 0
     lines: list[Line] = field(default_factory=list)
     stream_ended_at: float | None = None
+    boot: str = ""
+    """Of the supervisor that wrote the last line."""
 
     def before(self, at: float) -> Line | None:
         """The last line before that moment."""
@@ -114,6 +116,7 @@ class Record:
             if "ended" in line:
                 pod.stream_ended_at = line["at"]
                 return
+            pod.boot = line["boot"]
             pod.lines.append(
                 Line(
                     line["at"],

@@ -40,12 +40,12 @@ def application(environ, start_response):
 """
 
 
-def config_map() -> dict[str, Any]:
+def config_map(code: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": f"{NAME}-code"},
-        "data": {"app.py": APP},
+        "data": {"app.py": code},
     }
 
 
@@ -132,11 +132,15 @@ class Stage:
         return json.loads(out.splitlines()[-1])["failed"] == 0
 
 
-def prepare(stage: Stage) -> None:
-    """The WebServer, until its first pods are ready and its Service answers."""
-    stage.cluster.apply(config_map(), webserver(), namespace=stage.namespace)
-    stage.until("two ready pods", lambda: len([p for p in stage.record.pods.values() if p.ready]) >= 2, 90)
-    stage.until(f"the Service {NAME} to answer", stage.answers, 30)
+def prepare(stage: Stage, code: str = APP, **spec: Any) -> None:
+    """The WebServer, until its pods are ready and its Service answers."""
+    server = webserver(**spec)
+    stage.cluster.apply(config_map(code), server, namespace=stage.namespace)
+    least = server["spec"]["scaling"]["minReplicas"]
+    stage.until(
+        f"{least} ready pods", lambda: sum(pod.ready for pod in stage.record.pods.values()) >= least, 90
+    )
+    stage.until("the Service to answer", stage.answers, 30)
 
 
 @contextmanager

@@ -1,46 +1,22 @@
-"""The command `mpm-worker`."""
+"""The command `mpm-worker`: holds signals back, then loads the rest.
+
+Process 1 of a container loses a TERM for which it has no handler yet, and its pod then stays until the
+kubelet kills it. Held back from the first line on, the signal is there once the supervisor listens.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
+import signal
 
-from mpm_worker import __version__, option_pages, options
-from mpm_worker.addresses import ListenError
-from mpm_worker.say import say
-from mpm_worker.start import start
-from mpm_worker.supervisor import EXIT_OPTIONS, Supervisor
+HELD = (signal.SIGTERM, signal.SIGWINCH, signal.SIGHUP, signal.SIGUSR1)
 
 
 def main() -> None:
     """Run the worker; ends the process with the exit code of the contract."""
-    arguments = sys.argv[1:]
-    if "--help" in arguments:
-        print(option_pages.usage(), end="")
-        return
-    if "--version" in arguments:
-        print(f"mpm-worker {__version__}")
-        return
-    try:
-        chosen = options.load(arguments, os.environ)
-        ports = start(chosen)
-    except (options.OptionError, ListenError) as error:
-        say(str(error))
-        sys.exit(EXIT_OPTIONS)
-    try:
-        supervisor = Supervisor(chosen, ports)
-    except OSError as error:
-        ports.requests.unlink()
-        reason = error.strerror or str(error)
-        say(f"no memory for the scoreboard ({reason}): fewer --processes or a lower --thread-limit need less")
-        sys.exit(EXIT_OPTIONS)
-    for warning in chosen.warnings:
-        say(warning)
-    try:
-        code = supervisor.run()
-    finally:
-        ports.requests.unlink()
-    sys.exit(code)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    from mpm_worker.command import run
+
+    run()
 
 
 if __name__ == "__main__":

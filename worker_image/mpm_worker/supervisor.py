@@ -334,6 +334,7 @@ class Supervisor:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.set_wakeup_fd(self._bell_in.fileno(), warn_on_full_buffer=False)
         self.selector.register(self._bell, selectors.EVENT_READ, self._signalled)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
 
     def _signalled(self, _: int) -> None:
         for number in self._bell.recv(4096):
