@@ -36,6 +36,8 @@ class Survey:
     """Quiesced, and nobody's victim: left by an operator that is gone; they are told to serve again."""
     broken: list[Pod] = field(default_factory=list)
     """Cannot start, or neither ready nor serving."""
+    doubtful: int = 0
+    """Of these, the ones that served when they fell silent: nobody knows what they serve still."""
     terminating: list[Pod] = field(default_factory=list)
     costed: list[str] = field(default_factory=list)
     """Pods with the deletion cost of victims that were not told to end."""
@@ -81,8 +83,11 @@ class Survey:
 
     @property
     def expendable(self) -> int:
-        """Broken pods that a ReplicaSet takes before any other; a ready one that ends by itself is not."""
-        return sum(pod.phase is not PodPhase.READY for pod in self.broken)
+        """Broken pods that a ReplicaSet takes before any other and that serve nobody.
+
+        A ready one that ends by itself is not among them, nor is a doubtful one.
+        """
+        return sum(pod.phase is not PodPhase.READY for pod in self.broken) - self.doubtful
 
     @property
     def living(self) -> int:
@@ -148,5 +153,10 @@ def _kind(seen: Survey, pod: Pod, victims: Collection[str], now: float) -> list[
         return seen.broken if gone else seen.strays
     if phase is PodPhase.READY:
         return seen.broken if state is PodState.STOPPING else seen.accepting
-    serving = pod.report is not None and state is PodState.SERVING and not is_silent(pod, now)
-    return seen.starting if serving else seen.broken
+    if pod.report is None or state is not PodState.SERVING:
+        return seen.broken
+    if not is_silent(pod, now):
+        return seen.starting
+    # A supervisor that hangs answers no probe either, while its children serve what they have.
+    seen.doubtful += now - pod.report.at <= START_DEADLINE_SECONDS
+    return seen.broken
