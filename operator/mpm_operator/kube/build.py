@@ -58,6 +58,11 @@ class Builder:
         self._keys = keys
         self._default_image = default_image
         self._deadline = progress_deadline
+        self._built: dict[Key, tuple[tuple[object, ...], Object | None, Wanted]] = {}
+        """What was built last, of which inputs and which cached Deployment."""
+
+    def forget(self, key: Key) -> None:
+        self._built.pop(key, None)
 
     def build(
         self,
@@ -70,14 +75,14 @@ class Builder:
     ) -> Wanted:
         """Return what shall be there; `replicas` only for a Deployment that is made now. Raises NoCode."""
         app_data = self._app_data(key, spec)
-        built = self._children(owner, spec, app_data, running, replicas)
+        built = self._children(key, owner, spec, app_data, running, replicas)
         if running is None:
             return built
         failure = self._failure(key, server, built.children, running)
         good = restored(spec, good_of(running)) if failure is not None else None
         if failure is None or good is None:
             return built
-        again = self._children(owner, good, self._app_data(key, good), running, replicas, failure)
+        again = self._children(key, owner, good, self._app_data(key, good), running, replicas, failure)
         if again.children.generation == built.children.generation:
             # Only the code in the ConfigMap is new, and what it was nobody knows.
             return built
@@ -85,6 +90,7 @@ class Builder:
 
     def _children(
         self,
+        key: Key,
         owner: Owner,
         spec: WebServerSpec,
         app_data: Mapping[str, str] | None,
@@ -92,6 +98,12 @@ class Builder:
         replicas: int | None,
         failure: Failure | None = None,
     ) -> Wanted:
+        keys = self._keys.of(owner.uid)
+        inputs = (owner, spec, app_data, replicas, failure, keys)
+        known = self._built.get(key)
+        # The cached object is another one whenever anything about the Deployment changed.
+        if known is not None and known[1] is running and known[0] == inputs:
+            return known[2]
         effective, corrections = normalise(spec)
         engine = engine_named(spec.engine)
         built = children(
@@ -102,14 +114,16 @@ class Builder:
             rollout=engine.rollout(spec, effective),
             arguments=engine.arguments(spec, effective),
             default_image=self._default_image,
-            keys=self._keys.of(owner.uid),
+            keys=keys,
             app_data=app_data,
             running=running,
             failure=failure,
             replicas=replicas,
             progress_deadline=self._deadline,
         )
-        return Wanted(effective, corrections, built)
+        wanted = Wanted(effective, corrections, built)
+        self._built[key] = (inputs, running, wanted)
+        return wanted
 
     def _failure(self, key: Key, server: Object, built: Children, running: Object) -> Failure | None:
         """Return why the spec's own template is not to be tried (again)."""

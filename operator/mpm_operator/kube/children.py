@@ -77,6 +77,9 @@ class Applier:
         self._clock = clock
         self._applied: dict[tuple[Kind, str, str], _Applied] = {}
         self._refused: dict[tuple[Kind, str, str], _Refusal] = {}
+        self._alike: dict[tuple[Kind, str, str], tuple[Object, Object]] = {}
+        """What was found alike last: the child as it should be, and the cached object. Neither is changed in
+        place, so while both are the same there is nothing to compare: most of a fleet is at rest."""
 
     async def apply(
         self,
@@ -178,18 +181,26 @@ class Applier:
             for name in names:
                 self._applied.pop((kind, key.namespace, name), None)
                 self._refused.pop((kind, key.namespace, name), None)
+                self._alike.pop((kind, key.namespace, name), None)
 
     def _differs(self, kind: Kind, body: Object) -> bool:
         meta = body["metadata"]
         live = self._caches[kind].get(meta["namespace"], meta["name"])
         if live is None or live["metadata"].get("deletionTimestamp"):
             return live is None
-        last = self._applied.get((kind, meta["namespace"], meta["name"]))
+        place = (kind, meta["namespace"], meta["name"])
+        alike = self._alike.get(place)
+        if alike is not None and alike[1] is live and alike[0] == body:
+            return False
+        last = self._applied.get(place)
         wanted = {name: value for name, value in body.items() if name not in ("apiVersion", "kind")}
         now = spelled(wanted, live)
         if last is not None and last.digest == digest(body):
-            return bool(now != {name: last.answer[name] for name in wanted})
-        return bool(now != wanted)
+            wanted = {name: last.answer[name] for name in wanted}
+        if now != wanted:
+            return True
+        self._alike[place] = (body, live)
+        return False
 
     async def _check_owners(self, key: Key, uid: str, wanted: list[tuple[Kind, Object]]) -> None:
         strangers = []

@@ -33,6 +33,7 @@ class MasterKeys:
         self._namespace = namespace
         self._current: ControlKey | None = None
         self._previous: ControlKey | None = None
+        self._derived: dict[str, ControlKeys] = {}
 
     async def load(self) -> bool:
         """Read the Secret, or make it; return whether the keys are others than before.
@@ -48,17 +49,21 @@ class MasterKeys:
             raise BadMasterKey(f"Secret {self._namespace}/{NAME} must have the key `current`: VERSION:HEX")
         before = self._current, self._previous
         self._current, self._previous = current, self._key(data, "previous")
+        self._derived.clear()
         return before != (self._current, self._previous)
 
     def of(self, uid: str) -> ControlKeys:
         """Derive the keys of the WebServer with this UID; `load` came before."""
         if self._current is None:
             raise BadMasterKey("the master key has not been read yet")
-        previous = self._previous
-        return ControlKeys(
-            control_key(self._current.secret, uid, self._current.version),
-            control_key(previous.secret, uid, previous.version) if previous is not None else None,
-        )
+        keys = self._derived.get(uid)
+        if keys is None:
+            previous = self._previous
+            keys = self._derived[uid] = ControlKeys(
+                control_key(self._current.secret, uid, self._current.version),
+                control_key(previous.secret, uid, previous.version) if previous is not None else None,
+            )
+        return keys
 
     async def _make(self) -> Object:
         key = ControlKey(1, secrets.token_bytes(MASTER_BYTES))

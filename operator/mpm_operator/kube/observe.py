@@ -155,7 +155,9 @@ class Observer:
         self, body: Object, known: dict[str, _Sighting], endpoints: dict[str, _Endpoint], template: Object
     ) -> Pod:
         meta, uid = body["metadata"], uid_of(body)
-        seen = known.setdefault(uid, _Sighting(self._monotonic(meta.get("creationTimestamp"))))
+        seen = known.get(uid)
+        if seen is None:
+            seen = known[uid] = _Sighting(self._monotonic(meta.get("creationTimestamp")))
         ready = _condition(body, "Ready")
         if ready.get("status") == "True" and seen.ready_at is None:
             seen.ready_at = self._monotonic(ready.get("lastTransitionTime"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mpm_operator.core.ceilings import refuse
-from mpm_operator.core.directives import Effective, normalise
+from mpm_operator.core.directives import Correction, Effective, normalise
 from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.plan import Decision, Note, Plan
 from mpm_operator.core.planner import plan as make_plan
@@ -80,6 +80,13 @@ class _Known:
     refusal: str = ""
     """What pods refused last time; logged when it changes, for it is tried again every turn."""
     defect: Defect | None = None
+    _normal: tuple[WebServerSpec, tuple[Effective, tuple[Correction, ...]]] | None = None
+
+    def normalised(self, spec: WebServerSpec) -> tuple[Effective, tuple[Correction, ...]]:
+        """Return what `normalise` makes of the spec, computed when it changes."""
+        if self._normal is None or self._normal[0] != spec:
+            self._normal = (spec, normalise(spec))
+        return self._normal[1]
 
 
 @dataclass(slots=True)
@@ -137,7 +144,7 @@ class Reconciler:
             # The API server checks the schema; an object that was stored under an older one comes here.
             verdict = Verdict(False, "InvalidSpec", f"the spec can't be read: {error}", untouchable=True)
             return await self._blocked(key, server, known, verdict)
-        effective, corrections = normalise(spec)
+        effective, corrections = known.normalised(spec)
         owner = Owner(key.name, key.namespace, known.uid)
         before = await self._tools.applier.standing(key, known.uid)
         done = _Done(said_of(corrections), effective)
@@ -319,6 +326,7 @@ class Reconciler:
         self._known.pop(key, None)
         self._tools.observer.forget(key)
         self._tools.applier.forget(key)
+        self._tools.builder.forget(key)
         self._tools.status.forget(key)
 
 
