@@ -71,14 +71,14 @@ class Stage:
     operators: list[Operator] = field(default_factory=list)
     loads: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_operator(self, *options: str) -> Operator:
+    def start_operator(self, *options: str, program: tuple[str, ...] = ()) -> Operator:
+        """Start `mpm-operator`, or the operator that `program` is."""
         log = self.folder / f"operator-{len(self.operators)}.log"
-        program = str(Path(sys.executable).with_name("mpm-operator"))
         health, metrics = random.sample(range(20_000, 30_000), 2)
         argv = [
             "env",
             f"KUBECONFIG={self.cluster.kubeconfig}",
-            program,
+            *(program or (str(Path(sys.executable).with_name("mpm-operator")),)),
             f"--namespace={self.namespace}",
             f"--worker-image={self.cluster.worker_image}",
             f"--lease-namespace={self.namespace}",
@@ -142,6 +142,11 @@ class Stage:
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         text = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
         return json.loads(text) if text.strip() else None
+
+    def managed(self, kind: str, name: str = "shop") -> list[dict[str, Any]]:
+        """Return who owns which fields."""
+        text = self.kubectl("get", kind, name, "--output=json", "--show-managed-fields")
+        return list(json.loads(text)["metadata"]["managedFields"])
 
     def need(self, kind: str, name: str = "shop") -> dict[str, Any]:
         found = self.get(kind, name)

@@ -75,6 +75,37 @@ def test_a_deleted_deployment_comes_back_with_as_many_pods_as_before(stage: Stag
     stage.ready(3)
 
 
+def test_a_deployment_deleted_without_its_pods_takes_them_all_back(stage: Stage) -> None:
+    """For an instant of Kubernetes' default of one replica, it would end all the others."""
+    stage.start_operator()
+    stage.server(scaling={"minReplicas": 3})
+    stage.ready(3)
+    before = stage.need("deployment")["metadata"]["uid"]
+    pods = {pod["metadata"]["uid"] for pod in stage.pods()}
+    failures = stage.load(3, 25)
+    stage.kubectl("delete", "deployment", "shop", "--cascade=orphan")
+    stage.until(
+        lambda: (
+            (stage.get("deployment", "shop") or {"metadata": {"uid": before}})["metadata"]["uid"] != before
+        ),
+        20,
+        "a new Deployment",
+    )
+    stage.ready(3)
+    time.sleep(2)
+    assert {pod["metadata"]["uid"] for pod in stage.all("pods")} == pods, "none ended, none was made"
+    stage.patch({"spec": {"podTemplate": {"metadata": {"annotations": {"team": "shop"}}}}})
+    stage.until(lambda: not pods & {pod["metadata"]["uid"] for pod in stage.pods()}, 60, "new pods")
+    assert stage.need("deployment")["spec"]["replicas"] == 3
+    owners = {
+        entry["manager"]
+        for entry in stage.managed("deployment")
+        if "f:replicas" in entry["fieldsV1"].get("f:spec", {})
+    }
+    assert owners == {"mpm-operator-scale"}
+    assert not failures()
+
+
 def test_a_deleted_webserver_leaves_nothing(shop: Stage) -> None:
     shop.kubectl("delete", "webserver", "shop", "--wait=true")
     for kind, name in CHILDREN.items():
@@ -87,7 +118,7 @@ def test_no_operator_is_needed_to_delete_a_namespace(shop: Stage) -> None:
     # Kubernetes' namespace controller looks again after half the pods' grace period, gone or not.
     shop.patch({"spec": {"mpm": {"gracefulShutdownTimeoutSeconds": 15}, "extendedStatus": True}})
     shop.until(
-        lambda: [pod["spec"]["terminationGracePeriodSeconds"] for pod in shop.pods()] == [30],
+        lambda: [pod["spec"]["terminationGracePeriodSeconds"] for pod in shop.all("pods")] == [30],
         60,
         "a pod with a short grace period",
     )
