@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 from kubernetes import config as kubeconfig
-from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.client import ApiClient, ApiException, Configuration  # noqa: TID251 - the transport alone
 
 from mpm_operator import __version__
 
