@@ -10,7 +10,7 @@ import pytest
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.plan import VICTIM_COST
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
-from mpm_operator.core.victims import Victim, choose, follow, is_drained, is_marked
+from mpm_operator.core.victims import Victim, busy_at_choice, choose, follow, is_drained, is_marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +188,16 @@ def pod(name: str, busy: int = 0, zone: str = "", created: float = 0.0, at: floa
 )
 def test_the_idlest_goes_then_of_the_fullest_zone_then_the_youngest(pods: list[Pod], victim: str) -> None:
     assert [p.name for p in choose(pods, 1, 101.0)] == [victim]
+
+
+def test_victims_are_compared_with_what_newest_first_would_have_taken() -> None:
+    serving = {"state": PodState.SERVING}
+    pods = [pod("a", busy=0, created=1.0), pod("b", busy=4, created=3.0), pod("c", busy=7, created=2.0)]
+    pods = [replace(p, report=replace(p.report or EMPTY, **serving)) for p in pods]
+    gone = replace(pod("d", busy=9, created=9.0), phase=PodPhase.TERMINATING)
+    assert busy_at_choice([*pods, gone], {"a"}) == (0, 4)
+    assert busy_at_choice([*pods, gone], {"a", "c"}) == (7, 11)
+    assert busy_at_choice(pods, ()) == (0, 0)
 
 
 def test_a_victim_is_drained_only_when_nothing_new_came_for_two_seconds() -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .plan import VICTIM_COST
-from .snapshot import PodState
+from .snapshot import PodPhase, PodState
 from .survey import is_silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from .snapshot import Pod
 
@@ -83,6 +83,25 @@ def is_marked(pod: Pod, now: float) -> bool:
         and pod.deletion_cost_at is not None
         and now - pod.deletion_cost_at >= SEEN_SECONDS
     )
+
+
+def busy_at_choice(pods: Iterable[Pod], names: Collection[str]) -> tuple[int, int]:
+    """Return the requests in service on the pods called `names`, and on as many of the newest.
+
+    Newest first is what a ReplicaSet takes when nobody tells it better.
+    """
+    accepting = [
+        pod
+        for pod in pods
+        if pod.phase is PodPhase.READY and pod.report is not None and pod.report.state is PodState.SERVING
+    ]
+    chosen = [pod for pod in accepting if pod.name in names]
+    newest = sorted(accepting, key=lambda pod: -pod.created_at)[: len(chosen)]
+    return _busy(chosen), _busy(newest)
+
+
+def _busy(pods: Iterable[Pod]) -> int:
+    return sum([pod.report.busy for pod in pods if pod.report is not None])
 
 
 def choose(accepting: Iterable[Pod], count: int, now: float) -> list[Pod]:

@@ -35,6 +35,15 @@ API_ERRORS = Counter(
 CONTROLS = Counter(
     "mpm_operator_control_calls", "Control calls to pods.", ["call", "result"], registry=REGISTRY
 )
+VICTIMS = Counter("mpm_operator_victims", "Pods that were chosen to go.", registry=REGISTRY)
+VICTIMS_BUSY = Counter(
+    "mpm_operator_victims_busy",
+    "Requests in service on victims at the moment of choice: of the chosen ones, and of as many newest pods.",
+    ["order"],
+    registry=REGISTRY,
+)
+for _order in ("chosen", "newest"):
+    VICTIMS_BUSY.labels(_order)
 POD_START_SECONDS = Histogram(
     "mpm_operator_pod_start_seconds",
     "From the creation of a pod to its first word that it serves.",

@@ -16,9 +16,10 @@ from mpm_operator.core.directives import Correction, Effective, normalise
 from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.plan import Decision, Note, Plan
 from mpm_operator.core.planner import plan as make_plan
-from mpm_operator.core.snapshot import PodState
+from mpm_operator.core.snapshot import PodPhase, PodState
 from mpm_operator.core.spec import WebServerSpec
 from mpm_operator.core.survey import SILENT_SECONDS
+from mpm_operator.core.victims import busy_at_choice
 from mpm_operator.manifests import Children, Owner, effective_status
 from mpm_operator.manifests.rollout import generation_of
 
@@ -170,6 +171,7 @@ class Reconciler:
     ) -> float:
         """Plan and carry out, and say in the status what was decided, whether or not it could be done."""
         plan = make_plan(snapshot, self._tools.clock())
+        _count_victims(snapshot, plan)
         known.memory = plan.memory or known.memory
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s for %s", key, plan.decision.reason, _summary(snapshot))
@@ -294,7 +296,7 @@ class Reconciler:
             "readyReplicas": int(state.get("readyReplicas") or 0),
             "desiredReplicas": plan.desired,
             "selector": ",".join(f"{k}={v}" for k, v in Owner(key.name, key.namespace, "").selector.items()),
-            "threadsPerChild": plan.threads_per_child,
+            "threadsPerChild": _threads_seen(snapshot, plan),
             "workers": {
                 "busy": plan.totals.busy,
                 "idle": plan.totals.idle,
@@ -341,6 +343,26 @@ _KEPT_WHILE_BLOCKED = (
     "effective",
     "decision",
 )
+
+
+def _count_victims(snapshot: Snapshot, plan: Plan) -> None:
+    new = set(plan.quiesce) - {victim.name for victim in snapshot.memory.victims}
+    if new:
+        chosen, newest = busy_at_choice(snapshot.pods, new)
+        metrics.VICTIMS.inc(len(new))
+        metrics.VICTIMS_BUSY.labels("chosen").inc(chosen)
+        metrics.VICTIMS_BUSY.labels("newest").inc(newest)
+
+
+def _threads_seen(snapshot: Snapshot, plan: Plan) -> int:
+    """Return ThreadsPerChild; a change is told when the last scoreboard shows it."""
+    seen = [
+        int(pod.report.settings["threadsPerChild"])
+        for pod in snapshot.pods
+        if pod.phase is PodPhase.READY and pod.report and "threadsPerChild" in pod.report.settings
+    ]
+    wanted = plan.threads_per_child
+    return next((threads for threads in seen if threads != wanted), wanted)
 
 
 def _summary(snapshot: Snapshot) -> str:
