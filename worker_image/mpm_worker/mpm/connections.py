@@ -15,6 +15,7 @@ import traceback
 from collections import deque
 from typing import TYPE_CHECKING
 
+from mpm_worker.compiled import receive
 from mpm_worker.http import ProtocolError
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Server
@@ -62,7 +63,8 @@ class Connections:
         self._closing: dict[Client, None] = {}
         self._gates: tuple[int, ...] = ()
         self._told: tuple[int, ...] = ()
-        self._room = False
+        self.room = False
+        """Whether there is a slot for who comes, so that listeners are watched."""
         self._factor = 1.0
         self._look = True
         """Whether what the supervisor writes may have changed."""
@@ -76,12 +78,8 @@ class Connections:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def turn(self, idle_slots: int, threads: int, *, wait: bool) -> None:
-        """Wait for something to happen (or only look), and do what it asks for.
-
-        :param idle_slots: of how many `threads`; no connection is accepted without one
-        """
-        self._gate(idle_slots, threads)
+    def turn(self, idle_slots: int, *, wait: bool) -> None:
+        """Wait for something to happen (or only look), and do what it asks for."""
         left = self._tick_due - time.monotonic()
         if left <= 0:
             self._tick()
@@ -124,17 +122,17 @@ class Connections:
 
     # -- accepting
 
-    def _gate(self, idle: int, threads: int) -> None:
+    def gate(self, idle: int, threads: int) -> None:
         """Listen while there is a slot for who comes; httpd's limit, but idle connections do not count.
 
         In httpd they do, and a pod whose clients keep connections open stops accepting with every slot idle.
         """
         active = len(self._clients) - len(self._idle) - len(self._closing)
         room = idle > 0 and active < threads + idle * self._factor
-        if room is self._room and not self._look and not self._paused_until:
+        if room is self.room and not self._look and not self._paused_until:
             return
         child = self._child
-        self._room, self._look, self._factor = room, False, child.live.async_factor
+        self.room, self._look, self._factor = room, False, child.live.async_factor
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
         accepting = room and not self._paused_until and not child.ending()
@@ -198,7 +196,7 @@ class Connections:
             return
         try:
             transport = client.transport
-            data = os.read(client.descriptor, _PIECE) if transport is None else transport.read()
+            data = receive(client.descriptor, _PIECE) if transport is None else transport.read()
         except BlockingIOError:
             client.again = False
         except OSError:

@@ -156,14 +156,26 @@ class Event:
             began, worked = slot.mark, time.thread_time()
             outcome = self._answer(client, request, slot)
             path.handed_over(slot.mark - began, time.thread_time() - worked)
+            at_rest = outcome.keep_alive and client.transport is None and client.connection.idle()
             self._back.append((client, outcome))
             queued = self._next(slot)
             if queued is not None:
                 slot.begin(READ, complete=True)
                 path = self._path_of(queued[1])
-            if not self._rung:
+            if not (self._rung or (at_rest and self._no_hurry(client, queued))):
                 self._rung = True
                 self._connections.ring()
+
+    def _no_hurry(self, client: Client, queued: Item | None) -> bool:
+        """Whether it is soon enough to take the connection back when something happens anyhow.
+
+        Asked after the connection was put back and the slot freed, as the leader looks after it has noted
+        what it saw: of the two, at least one sees the other's.
+        """
+        if client.again or not self._connections.room or self._child.ending():
+            return False
+        # The length of the queue is the leader's to tell: that it has ended, or has one that nobody took.
+        return bool(self._ready) == (queued is not None)
 
     def _next(self, slot: Slot) -> Item | None:
         """A request that waits for a slot. Without one this slot is free."""
@@ -183,7 +195,13 @@ class Event:
         connections, ready, free = self._connections, self._ready, self._free
         self._leader = threading.get_native_id()
         while not self._over:
-            connections.turn(len(free), self._threads, wait=not (connections.news or (ready and free)))
+            idle = len(free)
+            connections.gate(idle, self._threads)
+            if not idle and free:
+                continue  # freed by a slot that may still have seen the gate open
+            connections.turn(idle, wait=not (connections.news or (ready and free)))
+            while self._back:
+                connections.settle(*self._back.popleft())
             if connections.news:
                 self._take_news()
             while ready and free:
@@ -195,7 +213,7 @@ class Event:
         """Somebody rang."""
         self._connections.news = False
         self._rung = False
-        while self._back:
+        while self._back:  # what was put back after the bell was heard rings no more
             self._connections.settle(*self._back.popleft())
         self._resize()
         if self._child.ending() and not len(self._connections):
