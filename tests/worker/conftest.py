@@ -22,6 +22,8 @@ import pytest
 
 from mpm_worker.control import sign
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -309,11 +311,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., W
     keys = key_folder(tmp_path_factory.mktemp("shared") / "keys")
     workers: dict[tuple[str, ...], Worker] = {}
 
-    def get(*arguments: str) -> Worker:
-        if arguments not in workers:
-            workers[arguments] = Worker(list(arguments), app="paths:app", chdir=APPS, keys=keys)
-        workers[arguments].await_ready()
-        return workers[arguments]
+    def get(*arguments: str, app: str = "paths:app") -> Worker:
+        if (app, *arguments) not in workers:
+            workers[app, *arguments] = Worker(list(arguments), app=app, chdir=APPS, keys=keys)
+        workers[app, *arguments].await_ready()
+        return workers[app, *arguments]
 
     yield get
     for worker in workers.values():

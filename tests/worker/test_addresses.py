@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import signal
 import socket
 import stat
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path | str) -> None:
-        super().__init__("localhost", timeout=10)
-        self.path = str(path)
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
-        self.sock.connect(self.path)
-
-
-def told(connection: http.client.HTTPConnection, path: str = "/", **headers: str) -> dict[str, str]:
-    with closing(connection):
-        connection.request(
-            "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
-        )
-        response = connection.getresponse()
-        assert response.status == 200
-        environ: dict[str, str] = json.loads(response.read())
-    return environ
+from worker_http import UnixConnection, told
 
 
 def test_several_addresses_are_served_by_every_process(start, mpm: str, tmp_path) -> None:

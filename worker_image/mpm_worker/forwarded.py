@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mpm_worker.http.host import valid_host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 UNIX: Final = "unix"
 AUTO, STANDARD, CUSTOM = "auto", "forwarded", "x-forwarded"
 _REMEMBERED: Final = 4096
-_ELEMENTS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+').findall
+_WHOLE = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*")*').fullmatch
+_COMMAS_MOST: Final = 16
+"""In one quoted string; an address has none."""
 _PAIRS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*")+').findall
 _PORT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?").fullmatch
 
@@ -71,25 +73,44 @@ def client_of(cgi: Mapping[str, str], networks: Networks, kind: str = AUTO) -> H
     standard = cgi.get("HTTP_FORWARDED", "")
     addresses = cgi.get("HTTP_X_FORWARDED_FOR", "")
     if kind == STANDARD or (kind == AUTO and standard and not addresses):
-        return _walk([_read_element(element) for element in _ELEMENTS(standard)], networks)
-    hops = [Hop(*_address(each.strip())) for each in addresses.split(",")] if addresses else []
-    found = _walk(hops, networks)
-    back = next((at for at, hop in enumerate(reversed(hops)) if hop is found), 0)
+        return _walk(map(_read_element, _elements(standard)), networks)[0]
+    hops = (Hop(*_address(each.strip())) for each in reversed(addresses.split(",")))
+    found, back = _walk(hops, networks)
     proto, host = cgi.get("HTTP_X_FORWARDED_PROTO", ""), cgi.get("HTTP_X_FORWARDED_HOST", "")
     return found._replace(proto=_scheme(_pick(proto, back)), host=_host(_pick(host, back)))
 
 
-def _walk(hops: list[Hop], networks: Networks) -> Hop:
-    """From the right to the first hop that is no trusted proxy, or the last one before an unreadable one."""
-    found = Hop()
-    for hop in reversed(hops):
+def _walk(hops: Iterable[Hop], networks: Networks) -> tuple[Hop, int]:
+    """To the first hop that is no trusted proxy, or the last one before one that is hidden or garbled.
+
+    :param hops: the nearest first
+    :return: that hop, and how many there are between it and us
+    """
+    found, place = Hop(), 0
+    for at, hop in enumerate(hops):
         if not hop.address:
-            # Hidden or garbled. What the trusted proxy next to it says of the scheme still holds.
-            return found if found.address else hop
-        found = hop
+            # What a trusted proxy says of the scheme holds, although it hides the address.
+            return (found, place) if found.address else (hop, at)
+        found, place = hop, at
         if not networks.trusts(hop.address):
             break
-    return found
+    return found, place
+
+
+def _elements(text: str) -> Iterator[str]:
+    """The elements of a Forwarded field, the last one first.
+
+    Read from the left, a quotation mark that the client never closes would swallow what the proxies added.
+    """
+    pending: list[str] = []
+    for part in reversed(text.split(",")):
+        pending.insert(0, part)
+        element = ",".join(pending)
+        if _WHOLE(element) or len(pending) > _COMMAS_MOST:
+            yield element
+            pending = []
+    if pending:
+        yield ",".join(pending)
 
 
 def _pick(values: str, back: int) -> str:
