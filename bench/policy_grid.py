@@ -29,11 +29,11 @@ import policy_page as page
 import policy_real as real
 from policy_jobs import FORMULAS, STEP, WITH_BURST, Job, Row, run
 from policy_report import Runs, chosen
+from sections import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
 PEERS = {*FORMULAS, WITH_BURST}
 SAMPLED = ("bursty", STEP)
 """Traces of the sampled design, by name."""
@@ -96,7 +96,7 @@ def main() -> None:
     text = page.section(runs, missing=len(jobs) - runs.count, traces=options.traces)
     print(text)
     if options.write:
-        page.write(RESULTS, text)
+        write("bench-policy", text)
 
 
 def collected(file: Path, jobs: Sequence[Job]) -> Runs:

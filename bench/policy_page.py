@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +10,7 @@ from policy_designs import BURST_TARGETS, TARGETS, TUNING_SEEDS
 from policy_estimator import Errors, errors, saturated
 from policy_jobs import rates_of
 from policy_report import Verdict, goals
+from sections import machine
 
 from mpm_operator.simulator.scenario import Balancer
 
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
 
     from policy_report import Runs
 
-BEGIN, END = "<!-- bench-policy: begin -->", "<!-- bench-policy: end -->"
 CONSTANT_RATES = (10.0, 100.0, 300.0)
 FLOOR_GOAL, SHARE_GOAL, SHARE_FROM = 1.25, 0.05, 100.0
 HOUR_GOAL_S = 10.0
@@ -98,11 +94,10 @@ def _about(runs: Runs, missing: int) -> str:
     told = f"{runs.count} runs; {seeds[-1]} seeds a line, {TUNING_SEEDS} at targets that no peer is best at."
     if missing:
         told = f"{runs.count} runs, {seeds[0]} to {seeds[-1]} seeds a line; {missing} runs were cut."
-    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     random, even = (", ".join(f"{t:g}" for t in TARGETS[balancer]) for balancer in Balancer)
     burst = ", ".join(f"{t:g}" for t in BURST_TARGETS)
     return (
-        f"`make bench-policy`, {when}, {os.cpu_count()} CPUs, Python {platform.python_version()}: {told} "
+        f"`make bench-policy`, {machine()}. {told} "
         f"{flow(MODEL)} Targets tried: {random} behind the random balancer, {even} behind the least-busy "
         f"one, {burst} with bursting pods."
     )
@@ -134,15 +129,3 @@ def _estimator_table(estimates: dict[str, Errors]) -> str:
     lines = ["| load | error | Poisson floor | its window's floor |", "| --- | --- | --- | --- |"]
     rows = (f"| {name} | {e.seen:.1%} | {e.poisson:.1%} | {e.window:.1%} |" for name, e in estimates.items())
     return "\n".join([*lines, *rows])
-
-
-def write(page: Path, text: str) -> None:
-    """Put the section between its markers; what others wrote on the page stays."""
-    whole = page.read_text(encoding="utf-8")
-    block = f"{BEGIN}\n{text.strip()}\n{END}"
-    if BEGIN in whole:
-        before, _, rest = whole.partition(BEGIN)
-        whole = before + block + rest.partition(END)[2]
-    else:
-        whole = f"{whole.rstrip()}\n\n{block}\n"
-    page.write_text(re.sub(r"\n{3,}", "\n\n", whole), encoding="utf-8")

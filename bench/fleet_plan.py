@@ -1,0 +1,64 @@
+"""What one decision costs: the planner alone, on ready snapshots of a WebServer of 100 pods at rest."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fleet_streams import aggregate
+
+from mpm_operator.core.directives import normalise
+from mpm_operator.core.memory import fresh
+from mpm_operator.core.planner import plan
+from mpm_operator.core.snapshot import Pod, PodPhase, Snapshot
+from mpm_operator.core.spec import App, MPMDirectives, Scaling, WebServerSpec
+from mpm_operator.scoreboard import parse
+
+if TYPE_CHECKING:
+    from mpm_operator.core.memory import Memory
+
+PODS = 100
+SETTLE, SECONDS = 60, 400
+"""Seconds of the planner's time, before and while it is measured."""
+
+
+def measure() -> float:
+    """Return the CPU microseconds of a decision, one a second, each on lines that are new."""
+    mpm = MPMDirectives(threads_per_child=25, max_request_workers=400 * 25)
+    spec = WebServerSpec(app=App(module="app:app"), mpm=mpm, scaling=Scaling(min_replicas=PODS))
+    effective, _ = normalise(spec)
+
+    def decide(second: int, pods: tuple[Pod, ...], memory: Memory) -> Memory:
+        made = plan(Snapshot(effective=effective, pods=pods, replicas=PODS, memory=memory), float(second))
+        assert made.memory is not None
+        for control in (*made.lower, *made.controls):
+            number = int(control.pod.removeprefix("pod-"))
+            ceilings[number] = int(control.changes.get("threadsCeiling", ceilings[number]))
+        return made.memory
+
+    memory, ceilings = fresh(0.0), dict.fromkeys(range(PODS), 25)
+    for second in range(SETTLE):
+        memory = decide(second, _pods(second, ceilings), memory)
+    ready = [(second, _pods(second, ceilings)) for second in range(SETTLE, SETTLE + SECONDS)]
+    began = time.process_time()
+    for second, pods in ready:
+        memory = decide(second, pods, memory)
+    return 1e6 * (time.process_time() - began) / SECONDS
+
+
+def _pods(second: int, ceilings: dict[int, int]) -> tuple[Pod, ...]:
+    """Return the pods of one second; each line is less than a second old."""
+    return tuple(
+        Pod(
+            name=f"pod-{number}",
+            phase=PodPhase.READY,
+            created_at=-100.0,
+            ready_at=-90.0,
+            report=parse(
+                aggregate(f"b{number}", second + 1, 12 + (number + second) % 5, second * 140, ceiling),
+                second - 0.009 * number,
+            ).report,
+            in_endpoints=True,
+        )
+        for number, ceiling in ceilings.items()
+    )
