@@ -73,6 +73,8 @@ ETCD = Module("etcd", "go.etcd.io/etcd/server/v3", ("etcd",), renamed=("server",
 HELM = Module("helm", "helm.sh/helm/v4", ("helm",))
 PAUSE = Module("pause", "", ("pause",))
 MODULES = (PAUSE, ETCD, KUBERNETES, HELM)
+METRICS_SERVER = Module("metrics-server", "sigs.k8s.io/metrics-server", ("metrics-server",))
+"""For the benchmark beside an HPA alone: built when it asks, and not by `tools`."""
 
 
 def program(name: str) -> Path:

@@ -37,6 +37,7 @@ API_NAMES = (
 IDENTITIES = (
     Identity("admin", "admin", "system:masters"),
     Identity("kube-apiserver", "kube-apiserver", "system:masters", API_NAMES),
+    Identity("front-proxy", "front-proxy"),
     Identity("kube-controller-manager", "system:kube-controller-manager"),
     Identity("kube-scheduler", "system:kube-scheduler"),
     Identity("kube-proxy", "system:kube-proxy"),
@@ -120,6 +121,14 @@ def apiserver(layout: Layout, program: Path) -> list[str]:
         "kubelet-client-certificate": layout.certificate("kube-apiserver.crt"),
         "kubelet-client-key": layout.certificate("kube-apiserver.key"),
         "kubelet-preferred-address-types": "InternalIP",
+        # The aggregation layer, as every cluster has it: metrics.k8s.io is somebody else's server.
+        "requestheader-client-ca-file": layout.certificate("ca.crt"),
+        "requestheader-allowed-names": "front-proxy",
+        "requestheader-username-headers": "X-Remote-User",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "proxy-client-cert-file": layout.certificate("front-proxy.crt"),
+        "proxy-client-key-file": layout.certificate("front-proxy.key"),
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-key-file": layout.certificate("service-account.key"),
         "service-account-signing-key-file": layout.certificate("service-account.key"),
