@@ -57,6 +57,23 @@ def test_version_1(tmp_path: Path) -> None:
     assert tree(tmp_path, files, cgroup) == Allowance(0.25, 134217728, 7)
 
 
+def test_memory_in_use_is_that_of_the_group_whose_limit_holds(tmp_path: Path) -> None:
+    files = {
+        "memory.max": "1000000\n",
+        "memory.current": "900000\n",
+        "memory.stat": "anon 500000\ninactive_file 300000\nactive_file 100000\n",
+        "pod/memory.max": "max\n",
+        "pod/memory.current": "10000\n",
+    }
+    assert tree(tmp_path / "2", files, "0::/pod\n").memory_used == 600000
+    files = {
+        "memory/memory.limit_in_bytes": "1000000\n",
+        "memory/memory.usage_in_bytes": "900000\n",
+        "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 200000\n",
+    }
+    assert tree(tmp_path / "1", files, "4:memory:/\n").memory_used == 700000
+
+
 def test_version_1_seen_from_inside_a_container(tmp_path: Path) -> None:
     files = {
         "cpu/cpu.cfs_quota_us": "-1\n",

@@ -117,6 +117,7 @@ cdef class Slot:
     """`mpm_worker.scoreboard.Slot`, by pointers into the same memory."""
 
     cdef readonly double mark
+    cdef readonly Py_ssize_t index
     cdef object board
     cdef long long *accesses_cell
     cdef long long *sent_cell
@@ -146,6 +147,7 @@ cdef class Slot:
         cdef unsigned char[:] requests = board.requests
         cdef unsigned char[:] clients
         self.board = board  # keeps the memory
+        self.index = index
         self.accesses_cell, self.sent_cell = &accesses[index], &sent[index]
         self.durations, self.slots = &durations[index], board.slots
         self.busy_cell, self.took_cell = &busy[index], &took[index]
@@ -176,7 +178,7 @@ cdef class Slot:
             fill(self.client, self.client_width, client.encode())
         self.letter_cell[0] = b"W"
         if self.asked == 0.0:
-            self.asked = clock()
+            self.asked = self.since_cell[0] = clock()
 
     def done(self, Py_ssize_t sent):
         cdef double now = clock()

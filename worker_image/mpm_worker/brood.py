@@ -12,10 +12,12 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mpm_worker import procfs
 from mpm_worker.child import EXIT_APP, Child
 from mpm_worker.options import EVENT
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Scoreboard, Server
+from mpm_worker.wear import Wear, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +32,10 @@ _PATIENT_FAILURES = 3
 _LONGEST_WAIT = 32.0
 
 
-REASONS = ("surplus", "restart", "worn", "stopped", "deadline", "failed")
-"""Why a server ended: fewer were wanted, a graceful restart, MaxConnectionsPerChild, the end of the pod, the
-graceful timeout (then it was cut), or of its own accord."""
+REASONS = ("surplus", "restart", "worn", "memory", "stuck", "stopped", "deadline", "failed")
+"""Why a server ended: fewer were wanted, a graceful restart, what it had served, its memory, a request that
+did not end (it was cut), the end of the pod, the graceful timeout (then it was cut), or of its own accord."""
+_WEAR = {Wear.NONE: "restart", Wear.MEMORY: "memory", Wear.STUCK: "stuck"}
 
 
 @dataclass(eq=False, slots=True)
@@ -49,6 +52,8 @@ class Process:
     """Of its row, before it came."""
     accepted: int
     ready: bool = False
+    rss_when_ready: int = 0
+    """Bytes."""
     retired: float = 0.0
     """When it was told to end; 0: it was not."""
     why: str = ""
@@ -110,6 +115,7 @@ class Brood:
 
     def became_ready(self, process: Process) -> None:
         process.ready = True
+        process.rss_when_ready = procfs.rss(process.pid)
         self.ever_ready = True
 
     def reap(self, now: float) -> list[Process]:
@@ -174,8 +180,8 @@ class Brood:
             if any(process.ready for process in fresh):
                 for process in here:
                     if process not in fresh:
-                        worn = self._board.server(process.row)[Server.WORN]
-                        self.retire(process, now, "worn" if worn else "restart")
+                        worn = Wear(self._board.server(process.row)[Server.WORN])
+                        self.retire(process, now, _WEAR.get(worn, "worn"))
             elif not fresh and (not here or not replacing):
                 replacing |= bool(here)
                 self._fork(seat, now)
@@ -271,7 +277,4 @@ class Brood:
 
 def wake(process: Process) -> None:
     """Make it look at the scoreboard."""
-    try:
-        process.channel.send(b"w", socket.MSG_DONTWAIT)
-    except OSError:
-        pass  # full: it will look anyway; closed: it is about to be reaped
+    send(process, b"w")

@@ -20,6 +20,8 @@ class Allowance:
     cpus: float
     memory: int
     throttled_ms: int
+    memory_used: int = 0
+    """Bytes of the limit in use, less what the kernel can drop at once (kubelet's "working set")."""
 
 
 def _read(path: Path) -> str:
@@ -63,13 +65,15 @@ def allowance(root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")) -
     """
     groups = _groups(proc)
     cpus = float(len(os.sched_getaffinity(0)))
-    memory = _NO_LIMIT
+    memory, used = _NO_LIMIT, 0
     throttled = 0
     for index, group in enumerate(_chain(root, groups.get("", "/"))):
         quota = _words(group / "cpu.max")
         if len(quota) == 2 and quota[0] != "max":
             cpus = min(cpus, int(quota[0]) / int(quota[1]))
-        memory = min(memory, _number(group / "memory.max") or _NO_LIMIT)
+        limit = _number(group / "memory.max")
+        if limit and limit < memory:
+            memory, used = limit, _used(group, "memory.current", "inactive_file")
         if index == 0:
             throttled = _throttled(group) // 1000
     for index, group in enumerate(_chain(root / "cpu", groups.get("cpu", "/"))):
@@ -79,8 +83,16 @@ def allowance(root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")) -
         if index == 0:
             throttled = max(throttled, _throttled(group) // 1_000_000)
     for group in _chain(root / "memory", groups.get("memory", "/")):
-        memory = min(memory, _number(group / "memory.limit_in_bytes") or _NO_LIMIT)
-    return Allowance(cpus, 0 if memory >= _NO_LIMIT else memory, throttled)
+        limit = _number(group / "memory.limit_in_bytes")
+        if limit and limit < memory:
+            memory, used = limit, _used(group, "memory.usage_in_bytes", "total_inactive_file")
+    return Allowance(cpus, 0 if memory >= _NO_LIMIT else memory, throttled, used)
+
+
+def _used(group: Path, name: str, inactive: str) -> int:
+    words = _words(group / "memory.stat")
+    stats = dict(zip(words[::2], words[1::2], strict=False))
+    return max(0, (_number(group / name) or 0) - int(stats.get(inactive, "0")))
 
 
 def _throttled(group: Path) -> int:

@@ -24,6 +24,8 @@ from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
+from mpm_worker.stack import Stacks
+from mpm_worker.wear import TRACE, Wear, spread
 from mpm_worker.wsgi import Server as Environment
 from mpm_worker.wsgi import Spooling, serve
 
@@ -71,7 +73,7 @@ class Child:
         self._channel = channel
         self._wake: Callable[[], None] = lambda: None
         self._accepted = 0
-        self._enough = 0
+        self._spread = spread(os.getpid())
 
     # -- life
 
@@ -133,16 +135,20 @@ class Child:
         return 0
 
     def _ask_for_replacement(self, number: int, frame: FrameType | None) -> None:
-        self.record[Server.WORN] = 1
+        self.record[Server.WORN] = Wear.ASKED
         self.tell(ALARM)
 
     def _follow(self) -> None:
+        stacks = Stacks(serve_slot.__code__, self.board, self.row, self.options.request_timeout)
         while True:
             try:
-                if not self._channel.recv(64):
-                    break
+                message = self._channel.recv(64)
             except OSError:
                 break
+            if not message:
+                break
+            if TRACE in message:
+                stacks.log()
             self._wake()
         os._exit(1)
 
@@ -201,20 +207,14 @@ class Child:
         self._accepted += 1
         self.record.add(Server.ACCEPTED, 1)
         most = self._cells[Live.MAX_CONNECTIONS_PER_CHILD]
-        if most and self._accepted >= self._worn_at(most) and not self.record[Server.WORN]:
-            self.record[Server.WORN] = 1
+        if most and self._accepted >= most + int(most * self._spread) and not self.record[Server.WORN]:
+            self.record[Server.WORN] = Wear.SERVED
             self.tell(ALARM)
         client = Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
         client.timeout = timeout
         if self.entrance is not None:
             self.entrance.welcome(client, listener, self._cells[Live.CERTIFICATES])
         return client
-
-    def _worn_at(self, most: int) -> int:
-        """Up to a tenth more than asked for, different for each process, so that they do not go together."""
-        if not self._enough:
-            self._enough = os.getpid() * 2654435761 % 1000
-        return most + most * self._enough // 10000
 
     def renew_timeout(self, client: Client) -> None:
         """A change of the timeout holds for connections that are open already, from their next request on."""

@@ -104,6 +104,30 @@ TABLE: tuple[Option, ...] = (
         "Connections after which a process is replaced (about; with jitter); 0 never",
         bounds=Bounds(0, 1 << 31),
     ),
+    Option(
+        "max-requests-per-child",
+        whole,
+        0,
+        "Requests after which a process is replaced (about; with jitter); 0 never",
+        bounds=Bounds(0, 1 << 31),
+    ),
+    Option(
+        "max-rss",
+        whole,
+        None,
+        "Resident memory at which a process is replaced; 0 never (default: the most grown one, when four "
+        "fifths of the memory limit are in use)",
+        "BYTES",
+        Bounds(0, 1 << 50),
+    ),
+    Option(
+        "request-timeout",
+        seconds,
+        0.0,
+        "A request that runs longer has its stack logged and its process replaced; 0 never",
+        "S",
+        _DAY,
+    ),
     Option("graceful-timeout", seconds, 60.0, "Longest drain after TERM; 0 stands for an hour", "S", _DAY),
     Option(
         "drain-delay",
@@ -221,6 +245,9 @@ class Options:
     keep_alive_timeout: float
     max_keep_alive_requests: int
     max_connections_per_child: int
+    max_requests_per_child: int
+    max_rss: int | None
+    request_timeout: float
     graceful_timeout: float
     drain_delay: float
     limit_request_body: int

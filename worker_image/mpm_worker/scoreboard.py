@@ -90,7 +90,7 @@ class Server(IntEnum):
     """1 from the moment before it may accept; a process that is told to end earlier has nothing to finish."""
     NOT_ACCEPTING = auto()
     WORN = auto()
-    """1 when MaxConnectionsPerChild was reached."""
+    """Why the process is to be replaced, as `wear.Wear`; 0: it is not."""
 
 
 class Scoreboard:
@@ -178,12 +178,12 @@ class Slot:
     """
 
     __slots__ = (
-        *("_accesses", "_asked", "_busy", "_index", "_sent", "_took", "mark"),
+        *("_accesses", "_asked", "_busy", "_sent", "_took", "index", "mark"),
         *("_board", "_fresh", "_letters", "_slots", "_text", "_write"),
     )
 
     def __init__(self, board: Scoreboard, index: int) -> None:
-        self._board, self._index = board, index
+        self._board, self.index = board, index
         self._letters, self._slots = board.letters, board.slots
         width = LINE if board.extended else TEXT
         self._text = index * width
@@ -197,33 +197,34 @@ class Slot:
 
     def state(self, letter: int) -> None:
         self._fresh = False
-        self._letters[self._index] = letter
+        self._letters[self.index] = letter
 
     def begin(self, letter: int, *, complete: bool = False) -> None:
         """The slot is held from now on: by a connection (prefork, worker) or by a request (event).
 
         :param complete: the head of the request is there, and its duration counts from now
         """
-        self.mark = self._board.since[self._index] = time.monotonic()
+        self.mark = self._board.since[self.index] = time.monotonic()
         self._asked = self.mark if complete else 0.0
         self._fresh = False
-        self._letters[self._index] = letter
+        self._letters[self.index] = letter
 
     def request(self, text: bytes, client: str = "") -> None:
         """What is shown of the current request: method and path, or the line and the client when extended."""
-        board, index = self._board, self._index
+        board, index = self._board, self.index
         self._write(board.requests, self._text, text)
         if board.extended:
             board.clients[index * TEXT : index * TEXT + TEXT] = client.encode()[:TEXT].ljust(TEXT, b"\0")
         self._letters[index] = WRITE
-        self._asked = self._asked or time.monotonic()
+        if not self._asked:
+            self._asked = board.since[index] = time.monotonic()
 
     def done(self, sent: int) -> None:
         """One request is complete. The time since `begin`, or since the last `done`, counts as busy.
 
         The duration of the request is that since `request`: without the wait for it.
         """
-        board, index = self._board, self._index
+        board, index = self._board, self.index
         now = time.monotonic()
         took = now - (self._asked or self.mark)
         self._asked = 0.0
@@ -238,7 +239,7 @@ class Slot:
 
     def release(self, letter: int = READY) -> None:
         """The slot is free (or dead); what it was held for beyond the last request counts too."""
-        board, index = self._board, self._index
+        board, index = self._board, self.index
         self._letters[index] = letter
         if not self._fresh:
             now = time.monotonic()

@@ -26,6 +26,7 @@ from mpm_worker.routes import SERVER, Routes
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Phase, Scoreboard
 from mpm_worker.start import rows_of
+from mpm_worker.wear import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +78,7 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
         self.drain = Drain(self.brood, self.board, self.listeners)
+        self.watch = Watch(options, self.board, self.brood)
         self.observer = Observer(self.board, self.listeners, self.brood, event)
         self.admin = Admin(ports.admin, self.selector, Routes(self).handle, SERVER)
         self.load: Load = self.observer.load(accepting=False)
@@ -142,6 +144,7 @@ class Supervisor:
         self._stretch(now)
         if tick:
             self._tick_due = now + _TICK
+            self.watch.look(now, self.resources)
             self.admin.sweep()
             self.emit("")
             if self.listeners.certificates is not None and self.listeners.certificates.changed():

@@ -137,7 +137,6 @@ class Worker:
                     if number == self._bell:
                         _quiet(self._bell)
 
-
     def _accept(self, listener: socket.socket, slot: Slot) -> Client | None:
         while True:
             try:

@@ -1,0 +1,55 @@
+"""Where an overdue request stands: the stack of its thread, from the application on.
+
+Nothing is kept for it while requests run: the frames themselves say which thread is in which slot.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from mpm_worker.say import say
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+    from mpm_worker.scoreboard import Scoreboard
+
+
+class Stacks:
+    """Logs each overdue request once.
+
+    :param serve: the code that runs a request; it has the locals `request` and `slot`
+    """
+
+    def __init__(self, serve: CodeType, board: Scoreboard, row: int, seconds: float) -> None:
+        self._serve, self._board, self._row, self._seconds = serve, board, row, seconds
+        self._told: dict[int, float] = {}
+        """Slot → when its request began."""
+
+    def log(self) -> None:
+        now = time.monotonic()
+        for frame in sys._current_frames().values():
+            frames, caller = self._split(frame)
+            if caller is None:
+                continue
+            slot, request = caller.f_locals["slot"], caller.f_locals["request"]
+            began = self._board.since[slot.index]
+            if now - began < self._seconds or self._told.get(slot.index) == began:
+                continue
+            self._told[slot.index] = began
+            given = request.headers.get("x-request-id", "")
+            name = f"{request.method} {request.path}" + (f" (X-Request-Id: {given})" if given else "")
+            place = f"{self._row}-{slot.index % self._board.threads}"
+            text = "".join(traceback.StackSummary.extract(iter(frames[::-1])).format())
+            say(f"{name} in slot {place} has run for {now - began:.1f} s and is here:\n{text.rstrip()}")
+
+    def _split(self, frame: FrameType | None) -> tuple[list[tuple[FrameType, int]], FrameType | None]:
+        """The frames below the one that serves, innermost first, and that one."""
+        frames = []
+        while frame is not None and frame.f_code is not self._serve:
+            frames.append((frame, frame.f_lineno))
+            frame = frame.f_back
+        return frames, frame
