@@ -57,7 +57,7 @@ def live_change(stage: Stage, number: int) -> float:
         began = time.monotonic()
 
         def shown() -> bool:
-            serving = stage.record.serving()
+            serving = stage.serving()
             return bool(serving) and all(pod.lines[-1].settings[name] == value for pod in serving)
 
         stage.until(f"{name} = {value} on all scoreboards", shown, 60)
@@ -68,7 +68,7 @@ def live_change(stage: Stage, number: int) -> float:
 
 def delete_pod(stage: Stage) -> None:
     """`kubectl delete pod` of a serving one, until it is gone."""
-    pod = random.choice(stage.record.serving())
+    pod = random.choice(stage.serving())
     with stage.record.doing("kubectl delete pod", pod.name):
         stage.cluster.kubectl("delete", "pod", pod.name, f"--namespace={stage.namespace}", "--wait=false")
         stage.until(f"the end of {pod.name}", lambda: pod.gone_at is not None, 120)

@@ -59,6 +59,19 @@ TENTH = Size(
 )
 
 
+PEER = Size(
+    requests=60_000,
+    scale_events=5,
+    rollouts=3,
+    live_changes=0,
+    deletes=3,
+    kills=0,
+    outage_seconds=20.0,
+    most_seconds=400.0,
+)
+"""Rollouts stand for the live changes, and there is no operator to kill."""
+
+
 def disturbances(size: Size) -> list[Callable[[Stage], object]]:
     """All of them, shuffled by the seed."""
     found: list[Callable[[Stage], object]] = [

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .record import Record
 from .watching import Watch, patch
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from testcluster.cluster import Cluster
     from testcluster.lifecycle import Site
+
+    from .record import Pod
 
 ROOT = Path(__file__).parents[2]
 LOAD = ROOT / "tests" / "load"
@@ -82,6 +84,8 @@ class Stage:
     record: Record = field(default_factory=Record)
     milliseconds: int = 0
     clients: subprocess.Popen[str] | None = None
+    has_boards: ClassVar[bool] = True
+    """Whether the pods have an admin port to listen to."""
 
     def change(self, spec: dict[str, Any]) -> None:
         """Patch the WebServer's spec."""
@@ -94,6 +98,10 @@ class Stage:
     def status(self) -> dict[str, Any]:
         path = f"/apis/mpm-operator.io/v1alpha1/namespaces/{self.namespace}/webservers/{NAME}"
         return dict(self.site.api.get(path).get("status", {}))
+
+    def serving(self) -> list[Pod]:
+        """Pods that serve as far as anybody can tell."""
+        return self.record.serving()
 
     def until(self, what: str, holds: Callable[[], Any], seconds: float) -> float:
         """Wait until it holds; how long that took. An API server that does not answer is waited for."""
@@ -153,7 +161,7 @@ def watched(stage: Stage) -> Iterator[Stage]:
     def hear_pod(kind: str, item: dict[str, Any]) -> None:
         stage.record.hear_pod(kind, item)
         pod = stage.record.pods[item["metadata"]["name"]]
-        if pod.address and pod.name not in followed and not ended.is_set():
+        if stage.has_boards and pod.address and pod.name not in followed and not ended.is_set():
             followed.add(pod.name)
             assert boards.stdin is not None
             boards.stdin.write(f"{pod.name} {pod.address}\n")

@@ -70,12 +70,12 @@ class Watch(threading.Thread):
                 self._hear(event["type"], event["object"])
 
 
-def patch(api: Api, path: str, change: Object) -> Object:
-    """JSON merge patch of the object at `path`; OSError with the server's words when it refuses."""
+def patch(api: Api, path: str, change: Object, kind: str = "application/merge-patch+json") -> Object:
+    """Patch the object at `path`; OSError with the server's words when it refuses."""
     request = urllib.request.Request(
         api.server + path,
         json.dumps(change).encode(),
-        {"Content-Type": "application/merge-patch+json"},
+        {"Content-Type": kind},
         method="PATCH",
     )
     try:

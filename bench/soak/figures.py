@@ -1,0 +1,88 @@
+"""Two moments measured by themselves: a live change over many pods, and a scale-in that is taken back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from .stage import clients, prepare, watched
+
+if TYPE_CHECKING:
+    from .stage import Stage
+
+CLIENTS, PERIOD = 100, 0.4
+
+
+def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
+    """threadsPerChild 4 → 6 over so many pods, under load: seconds until the last scoreboard shows it."""
+    mpm = {"threadsPerChild": 4, "threadLimit": 8, "startServers": pods, "maxRequestWorkers": pods * 16}
+    with watched(stage):
+        prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
+        stage.until("every pod to serve", lambda: len(stage.serving()) == pods, 60)
+        with clients(stage, CLIENTS, PERIOD, 20):
+            time.sleep(5)
+            stage.change({"mpm": {"threadsPerChild": 6}})
+            changed = time.time()
+            stage.until(
+                "6 threads on every scoreboard",
+                lambda: all(pod.lines[-1].settings["threadsPerChild"] == 6 for pod in stage.serving()),
+                60,
+            )
+            time.sleep(3)
+    record = stage.record
+    seen = [
+        next(line.at for line in pod.lines if line.settings["threadsPerChild"] == 6)
+        for pod in record.pods.values()
+    ]
+    return {
+        "pods": pods,
+        "first_s": round(min(seen) - changed, 2),
+        "last_s": round(max(seen) - changed, 2),
+        "restarts": sum(pod.restarts for pod in record.pods.values()),
+        "new_pods": len(record.pods) - pods,
+        "requests": record.summary["requests"],
+        "failed": len(record.failures),
+    }
+
+
+def undo(stage: Stage, pods: int = 12, at_least: int = 5) -> dict[str, Any]:
+    """Load comes back while pods quiesce: seconds until each of these serves again, and pods created."""
+    with watched(stage):
+        prepare(stage, mpm={"startServers": pods}, scaling={"minReplicas": pods})
+        stage.until("every pod to serve", lambda: len(stage.serving()) == pods, 60)
+        with clients(stage, CLIENTS, PERIOD, 10):
+            time.sleep(8)
+            stage.change({"scaling": {"minReplicas": 1}})
+            record, quiet = stage.record, set[str]()
+
+            def leaving() -> set[str]:
+                with record.lock:
+                    return {
+                        pod.name
+                        for pod in record.pods.values()
+                        if pod.told_at is None
+                        and pod.lines
+                        and pod.lines[-1].state in ("Quiescing", "Drained")
+                    }
+
+            stage.until("pods to quiesce", lambda: len(leaving()) >= at_least, 60)
+            there = set(record.pods)
+            stage.demand(250)
+            began = time.time()
+            quiet = leaving()
+            time.sleep(10)
+    again = {}
+    for name in quiet:
+        pod = record.pods[name]
+        again[name] = next(
+            (line.at for line in pod.lines if line.at > began and line.state == "Serving"), None
+        )
+    back = [at - began for at in again.values() if at is not None]
+    return {
+        "quiescing": len(quiet),
+        "serve_again": len(back),
+        "last_s": round(max(back), 2) if back else None,
+        "new_pods": len(set(record.pods) - there),
+        "requests": record.summary["requests"],
+        "failed": len(record.failures),
+    }
