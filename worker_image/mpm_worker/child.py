@@ -323,6 +323,7 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
         child.look_up(client, slot)
     slot.request(*child.shown(client, request))
     child.renew_timeout(client)
+    spool, client.spool = client.spool, None
     outcome = serve(
         client.sock,
         client.connection,
@@ -331,6 +332,7 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
         child.environment,
         child.live,
         lambda: child.must_close(client),
+        spool,
     )
     client.served += 1
     slot.done(outcome.sent)

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
 
     from mpm_worker.entrance import Transport
     from mpm_worker.http import Connection, Request
+    from mpm_worker.wsgi import Spool
 
 
 class Client:
     """One connection. `since` is when its present state began (monotonic); `timeout` is its socket's (ms).
 
-    The last five belong to the event loop: a slot has it; something happened on the socket; its end was seen;
-    the descriptor (which the socket forgets when it is closed); the request whose body is still awaited.
+    The last six belong to the event loop: a slot has it; something happened on the socket; its end was seen;
+    the descriptor (which the socket forgets when it is closed); the request whose body is still awaited; what
+    has come of that body, when it is long.
 
     `transport` reads the socket where that takes more than a read; `trusted`: the peer is a proxy that is
     believed when it names the client; `origin`: the connection's own peer and part of the environ.
@@ -25,7 +27,7 @@ class Client:
     __slots__ = (
         *("connection", "leaving", "number", "release", "served", "since", "sock", "timeout"),
         *("origin", "transport", "trusted"),
-        *("held", "again", "ended", "descriptor", "request"),
+        *("held", "again", "ended", "descriptor", "request", "spool"),
     )
 
     def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
@@ -40,3 +42,10 @@ class Client:
         self.held = self.again = self.ended = False
         self.descriptor = sock.fileno()
         self.request: Request | None = None
+        self.spool: Spool | None = None
+
+    def forget_body(self) -> None:
+        """What came of a request that nobody will answer."""
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mpm_worker.compiled import receive
 from mpm_worker.http import ProtocolError
+from mpm_worker.mpm import uploads
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Server
 
@@ -36,10 +37,6 @@ _MOST_ACCEPTED = 16
 """Connections accepted in one turn, so that a flood of them does not stop the requests of others."""
 _MOST_EVENTS = 128
 _PIECE = 131072
-_BODY_MOST, _BODIES_MOST = 131072, 256
-"""Bytes of a body that are awaited without a slot, and of how many clients at a time (32 MiB in all)."""
-_BODY_PATIENCE = 2.0
-"""Seconds after which the request goes to a slot all the same: there the rules for slow bodies hold."""
 _INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -61,6 +58,11 @@ class Connections:
         self._idle: dict[Client, None] = {}
         self._reading: dict[Client, None] = {}
         self._closing: dict[Client, None] = {}
+        self._more: dict[Client, None] = {}
+        """Uploads that have sent more than one turn reads."""
+        self._spare = 0
+        """Slots that are idle beyond half of all: so many may wait for clients that pause in a body."""
+        self._spooling = child.environment.spooling
         self._gates: tuple[int, ...] = ()
         self._told: tuple[int, ...] = ()
         self.room = False
@@ -85,7 +87,9 @@ class Connections:
             self._tick()
             left = 0.0
         clients = self._clients
-        for number, mask in self._epoll.poll(left if wait else 0.0, _MOST_EVENTS):
+        if self._more:
+            self._read_more()
+        for number, mask in self._epoll.poll(left if wait and not self._more else 0.0, _MOST_EVENTS):
             client = clients.get(number)
             if client is not None:
                 client.again = True
@@ -98,6 +102,13 @@ class Connections:
                 self.news = self._look = True
             elif number in self._listeners:
                 self._accept(self._listeners[number], max(1, idle_slots))
+
+    def _read_more(self) -> None:
+        """One piece of each upload that had more than one ready."""
+        more, self._more = self._more, {}
+        for client in more:
+            if self._clients.get(client.descriptor) is client and not client.held:
+                self._read(client)
 
     def _quiet(self) -> None:
         try:
@@ -123,11 +134,13 @@ class Connections:
     # -- accepting
 
     def gate(self, idle: int, threads: int) -> None:
-        """Listen while there is a slot for who comes; httpd's limit, but idle connections do not count.
+        """Listen while there is a slot for who comes; httpd's limit, but only of who has or wants a slot.
 
-        In httpd they do, and a pod whose clients keep connections open stops accepting with every slot idle.
+        In httpd idle and reading connections count as well: a pod whose clients keep connections open, or
+        send slowly, stops accepting with every slot idle.
         """
-        active = len(self._clients) - len(self._idle) - len(self._closing)
+        self._spare = idle - (threads + 1) // 2
+        active = len(self._clients) - len(self._idle) - len(self._reading) - len(self._closing)
         room = idle > 0 and active < threads + idle * self._factor
         if room is self.room and not self._look and not self._paused_until:
             return
@@ -217,6 +230,8 @@ class Connections:
         connection = client.connection
         try:
             request = client.request or connection.next_request()
+            if request is not None and connection.body_left != 0 and self._await_body(client, request):
+                return
         except ProtocolError as error:
             self._give(client, error)
             return
@@ -224,8 +239,6 @@ class Connections:
             self._fault(client)
             return
         if request is not None:
-            if connection.body_left != 0 and self._await_body(client, request):
-                return
             self._give(client, request)
         elif client.again:
             self._read(client)
@@ -240,31 +253,27 @@ class Connections:
             self._reading[client] = None
 
     def _await_body(self, client: Client, request: Request) -> bool:
-        """A body that is short and on its way is read here; false = the request shall go to a slot."""
-        connection = client.connection
-        left = connection.body_left
-        if (
-            left is None
-            or left > _BODY_MOST
-            or connection.body_whole
-            or connection.eof
-            or request.expect_continue
-            or len(self._reading) > _BODIES_MOST
-        ):
-            return False
+        """Whether the body is still read here; false = the request shall go to a slot."""
         if client.request is None:
-            client.request, client.since = request, time.monotonic()
+            if not uploads.begin(client, request, self._spooling, len(self._reading)):
+                return False
             self._idle.pop(client, None)
             self._reading.pop(client, None)  # to its end: the oldest come first
             self._reading[client] = None
-        if client.again:
+        if uploads.is_whole(client):
+            return False
+        if client.again and client.spool is None:
             self._read(client)
+        elif client.again:
+            self._more[client] = None  # so that a fast upload does not hold up all others
         return True
 
     def _give(self, client: Client, item: Request | ProtocolError) -> None:
         self._idle.pop(client, None)
         self._reading.pop(client, None)
         client.held, client.request = True, None
+        if isinstance(item, ProtocolError):
+            client.forget_body()
         self.ready.append((client, item))
 
     def _close(self, client: Client) -> None:
@@ -300,6 +309,7 @@ class Connections:
         for state in (self._idle, self._reading, self._closing):
             state.pop(client, None)
         self._clients.pop(client.descriptor, None)
+        client.forget_body()
         client.sock.close()
         self.news = True
 
@@ -320,8 +330,10 @@ class Connections:
                 self._close(client)
         for client in list(self._reading):
             if client.request is not None:
-                if now - client.since >= _BODY_PATIENCE:
-                    self._give(client, client.request)
+                item = uploads.overdue(client, now, child.live.timeout, plenty=self._spare > 0)
+                if item is not None:
+                    self._spare -= 1
+                    self._give(client, item)
                 continue
             nothing = client.connection.idle()
             if now - client.since < (child.patience(client) if nothing else child.live.timeout):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _RECEIVE: Final = 65536
 # A body may make a slot wait for the timeout, longer only while it brings this (httpd's RequestReadTimeout).
-_BYTES_PER_SECOND: Final = 500
+BYTES_PER_SECOND: Final = 500
 # An unread body up to this size is read and thrown away to keep the connection; beyond it closing is cheaper.
 DRAIN: Final = 65536
 _DRAIN_SECONDS: Final = 2.0
@@ -117,9 +117,9 @@ class BodyStream(io.RawIOBase):
 
     def _count(self, connection: Connection, count: int) -> None:
         self._received += count
-        late = self._waited > self._timeout + self._received / _BYTES_PER_SECOND
+        late = self._waited > self._timeout + self._received / BYTES_PER_SECOND
         if late and not connection.body_done:
-            error = connection.refuse(408, f"the body came slower than {_BYTES_PER_SECOND} bytes a second")
+            error = connection.refuse(408, f"the body came slower than {BYTES_PER_SECOND} bytes a second")
             raise RequestBodyError(str(error))
 
 
