@@ -64,6 +64,15 @@ bench-scoreboard: $(VENV)/.run-installed  ## Measure what the scoreboard costs (
 soak-http: $(VENV)/.run-installed  ## An hour of mixed load on one worker: memory and descriptors must stay
 	$(BIN)/python bench/http/soak.py --minutes 60
 
+bench-policy: $(VENV)/.dev-installed  ## The planner beside Knative, HPA and KEDA: TRACES="a.txt b.txt" (40 minutes on two idle CPUs)
+	$(BIN)/python bench/policy_grid.py --write $(TRACES)
+
+bench-fleet: $(VENV)/.dev-installed  ## What a thousand streams and 2,000 WebServers cost one operator (5 minutes)
+	$(BIN)/python bench/fleet.py --write
+
+bench-cluster: cluster-tools  ## The planner on a real cluster: TRACE=a.txt replayed, beside the simulator and an HPA (45 minutes)
+	$(BIN)/python bench/policy_cluster.py --write $(TRACE)
+
 manifests: $(VENV)/.dev-installed  ## Generate the CRD, in crds/ and in the chart, from the spec types
 	$(BIN)/python -m mpm_operator.manifests.crd > crds/mpm-operator.io_webservers.yaml
 	$(BIN)/python -m mpm_operator.manifests.crd --chart > charts/mpm-operator/templates/crd.yaml
