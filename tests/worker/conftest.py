@@ -339,9 +339,9 @@ def hammer() -> Iterator[Callable[..., Hammer]]:
 def run_to_the_end() -> Callable[..., tuple[int, str]]:
     """Runs a worker that ends by itself: its exit code and what it said."""
 
-    def run(*arguments: str, **options: Any) -> tuple[int, str]:
-        command = [sys.executable, "-P", "-m", "mpm_worker", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, **options)
+    def run(*arguments: str, through: tuple[str, ...] = ()) -> tuple[int, str]:
+        command = [*through, sys.executable, "-P", "-m", "mpm_worker", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         return done.returncode, done.stderr
 
     return run

@@ -12,6 +12,9 @@ import threading
 import time
 from typing import Final
 
+from mpm_worker.option import OptionError
+
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _MOST_WAITING: Final = 100_000
 _GATHER: Final = 0.1
 """Seconds between the first line and the write."""
@@ -22,8 +25,7 @@ class AccessLog:
     """Appends to a file, so that all processes can share it. `-` is standard output."""
 
     def __init__(self, path: str) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._file = 1 if path == "-" else os.open(path, flags, 0o640)
+        self._file = 1 if path == "-" else os.open(path, _FLAGS, 0o640)
         # Appended to and cut in front, each in one step of the interpreter, so nobody locks.
         self._lines: list[bytes] = []
         self._lost = 0
@@ -32,6 +34,15 @@ class AccessLog:
         self._stir, self._end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="access-log", daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def check(path: str) -> None:
+        """:raises OptionError: it cannot be appended to"""
+        if path != "-":
+            try:
+                os.close(os.open(path, _FLAGS, 0o640))
+            except OSError as error:
+                raise OptionError(f"--access-log {path}: {error.strerror}") from None
 
     def add(self, peer: str, line: str, status: int, sent: int) -> None:
         """One request; `line` is the request line as it was received."""

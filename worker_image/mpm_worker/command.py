@@ -7,6 +7,7 @@ import sys
 
 from mpm_worker import __version__, option_pages, options
 from mpm_worker.addresses import ListenError
+from mpm_worker.check import check
 from mpm_worker.say import say
 from mpm_worker.start import start
 from mpm_worker.supervisor import EXIT_OPTIONS, Supervisor
@@ -21,16 +22,20 @@ def run() -> None:
     if "--version" in arguments:
         print(f"mpm-worker {__version__}")
         return
+    checking = "--check-config" in arguments
     try:
-        chosen = options.load(arguments, os.environ)
-        ports = start(chosen)
+        chosen = options.load([each for each in arguments if each != "--check-config"], os.environ)
+        if checking:
+            check(chosen)
+            return
+        ports = start(chosen, os.environ)
     except (options.OptionError, ListenError) as error:
         say(str(error))
         sys.exit(EXIT_OPTIONS)
     try:
         supervisor = Supervisor(chosen, ports)
     except OSError as error:
-        ports.requests.unlink()
+        ports.clear_away()
         reason = error.strerror or str(error)
         say(f"no memory for the scoreboard ({reason}): fewer --processes or a lower --thread-limit need less")
         sys.exit(EXIT_OPTIONS)
@@ -39,5 +44,5 @@ def run() -> None:
     try:
         code = supervisor.run()
     finally:
-        ports.requests.unlink()
+        ports.clear_away()
     sys.exit(code)

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from mpm_worker.static.mount import Mount
 
-__all__ = ["EVENT", "PREFORK", "TABLE", "WORKER", "OptionError", "Options", "load"]
+__all__ = ["DEFAULT_BIND", "EVENT", "PREFORK", "TABLE", "WORKER", "OptionError", "Options", "load"]
 
+DEFAULT_BIND = "0.0.0.0:8080"
 _DAY = Bounds(0, 86400)
 THREADS_MOST = 20000  # httpd's MAX_THREAD_LIMIT of worker (server/mpm/worker/worker.c)
 
@@ -45,9 +46,10 @@ TABLE: tuple[Option, ...] = (
     Option(
         "bind",
         texts,
-        ("0.0.0.0:8080",),
+        (),
         "Where requests are served: HOST:PORT (port 0 is a free one), unix:PATH, or fd://N, a listening "
-        "socket handed down; may be given several times",
+        "socket handed down; may be given several times; left out: the sockets of systemd, or "
+        f"{DEFAULT_BIND}",
         "ADDRESS",
     ),
     Option(
@@ -223,6 +225,12 @@ TABLE: tuple[Option, ...] = (
         "Expect a header of the PROXY protocol (v1 or v2) on every connection of a trusted proxy",
         "BOOL",
     ),
+    Option("pid-file", text, "", "File to write the process number of the supervisor to", "FILE"),
+    Option("user", text, "", "User to become once the addresses are bound; needs root", "NAME|UID"),
+    Option("group", text, "", "Group to become; left out: the user's", "NAME|GID"),
+    Option(
+        "umask", mode, None, "Permissions that new files do not get, in octal; left out: as it is", "MASK"
+    ),
     Option("chdir", text, "", "Folder to change to, and to import the application from", "DIR"),
 )
 _BY_NAME = {option.name: option for option in TABLE}
@@ -269,6 +277,10 @@ class Options:
     trusted_proxies: tuple[str, ...]
     forwarded_header: str
     proxy_protocol: bool
+    pid_file: str
+    user: str
+    group: str
+    umask: int | None
     chdir: str
     warnings: tuple[str, ...] = ()
 

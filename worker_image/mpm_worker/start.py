@@ -1,4 +1,4 @@
-"""What is done once, before the first server is started: folder, addresses, limits."""
+"""What is done once, before the first server is started: folder, addresses, files, user."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mpm_worker.addresses import File, open_listeners
-from mpm_worker.identity import owner
+from mpm_worker import systemd
+from mpm_worker.accesslog import AccessLog
+from mpm_worker.addresses import File, ListenError, open_listeners
+from mpm_worker.identity import become, find, owner
 from mpm_worker.option import EVENT, OptionError
+from mpm_worker.options import DEFAULT_BIND
+from mpm_worker.pidfile import PidFile
+from mpm_worker.say import say
+from mpm_worker.systemd import Notifier
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from mpm_worker.identity import Identity
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
     from mpm_worker.tls import Certificates
@@ -19,10 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where requests and where scoreboard, probes and control come in."""
+    """Where requests and where scoreboard, probes and control come in; who hears of our state."""
 
     requests: Listeners
     admin: Listeners
+    notifier: Notifier
+    pid_file: PidFile | None = None
+
+    def clear_away(self) -> None:
+        """What else would outlive the supervisor."""
+        self.requests.unlink()
+        if self.pid_file is not None:
+            self.pid_file.remove()
 
 
 def rows_of(options: Options) -> int:
@@ -30,28 +47,79 @@ def rows_of(options: Options) -> int:
     return max(64, 4 * options.processes)
 
 
-def start(options: Options) -> Ports:
-    """Do it all, in the order that works.
+def start(options: Options, environ: MutableMapping[str, str]) -> Ports:
+    """Do it all, in the order that works: what only the first user may do comes before that is given up.
 
     :raises OptionError: or ListenError, with what cannot be had
     """
     _raise_descriptor_limit()
-    seats = rows_of(options) // 2 if options.mpm == EVENT else 1
-    user, group = owner(options.socket_owner, "--socket-owner") if options.socket_owner else (-1, -1)
-    requests = open_listeners(
-        options.bind,
+    _prepare(options)
+    identity = find(options.user, options.group)
+    notifier, sockets = Notifier(environ), systemd.given(environ)
+    systemd.forget(environ)
+    requests = _listen(options, identity, sockets.requests)
+    try:
+        if options.tls_certificate:
+            requests.certificates = _certificates(options)
+        own = () if sockets.admin else (options.admin,)
+        admin = open_listeners(own, "--admin", seats=1, backlog=128, given=sockets.admin)
+        ports = Ports(requests, admin, notifier, PidFile(options.pid_file) if options.pid_file else None)
+    except (OptionError, ListenError):
+        requests.unlink()
+        raise
+    try:
+        if identity is not None:
+            become(identity)
+        _check_files(options, requests)
+    except OptionError:
+        ports.clear_away()
+        raise
+    return ports
+
+
+def look_over(options: Options) -> None:
+    """What can be found wrong before anything is opened.
+
+    :raises OptionError: that
+    """
+    _prepare(options)
+    find(options.user, options.group)
+    if options.socket_owner:
+        owner(options.socket_owner, "--socket-owner")
+    if options.tls_certificate:
+        _certificates(options)
+    if options.access_log:
+        AccessLog.check(options.access_log)
+
+
+def _prepare(options: Options) -> None:
+    if options.chdir:
+        _change_folder(options.chdir)  # all other paths are meant from there
+    if options.umask is not None:
+        os.umask(options.umask)
+
+
+def _listen(options: Options, identity: Identity | None, given: tuple[int, ...]) -> Listeners:
+    user, group = (identity.user, identity.group) if identity is not None else (-1, -1)
+    if options.socket_owner:
+        user, group = owner(options.socket_owner, "--socket-owner")
+    return open_listeners(
+        options.bind or (() if given else (DEFAULT_BIND,)),
         "--bind",
-        seats=seats,
+        seats=rows_of(options) // 2 if options.mpm == EVENT else 1,
         backlog=options.listen_backlog,
         tls=bool(options.tls_certificate),
         file=File(options.socket_mode, user, group),
+        given=given,
     )
-    if options.tls_certificate:
-        requests.certificates = _certificates(options)
-    admin = open_listeners((options.admin,), "--admin", seats=1, backlog=128)
-    if options.chdir:
-        _change_folder(options.chdir)
-    return Ports(requests, admin)
+
+
+def _check_files(options: Options, requests: Listeners) -> None:
+    """What the user we are now must be able to open."""
+    if options.access_log:
+        AccessLog.check(options.access_log)
+    if requests.certificates is not None and not requests.certificates.readable():
+        say("the certificate's files can't be read by this user: a new one is shown after a start only")
 
 
 def _certificates(options: Options) -> Certificates:

@@ -58,6 +58,7 @@ class Supervisor:
         event = options.mpm == EVENT
         self.listeners = ports.requests
         self.admin_url = ports.admin.urls
+        self.notifier = ports.notifier
         self.board = Scoreboard(rows_of(options), options.thread_limit, extended=options.extended_status)
         self.keys = Keys(options.control_keys)
         self.settings = Settings(
@@ -149,14 +150,22 @@ class Supervisor:
             self.emit("")
             if self.listeners.certificates is not None and self.listeners.certificates.changed():
                 self._reload_certificates()
+        self._tell_the_service_manager()
         hurry = self.saturated or not self.accepting
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
+        self._due = min(self._due, now + self.notifier.interval)
 
     def refresh(self, now: float) -> None:
         """See the load as it is now; also for one who asks between two ticks."""
         before, self.load = self.load, self.observer.load(accepting=self.accepting)
         self.board.live[Live.PRESSURE] = self.saturated and self.load.queue > 0
         self._find_edges(before, now)
+
+    def _tell_the_service_manager(self) -> None:
+        brood, load = self.brood, self.load
+        stale = any(one.generation < brood.generation for one in brood.staying())
+        status = f"{self.state}: {load.busy} busy, {load.idle} idle, {load.queue} waiting"
+        self.notifier.tell(self.state, reloading=stale, status=status)
 
     def soon(self) -> None:
         """Look again within milliseconds."""
@@ -375,6 +384,7 @@ class Supervisor:
     def _cut_cord(self) -> None:
         """In a new child: nothing of the supervisor's may stay open in it."""
         self.selector.close()
+        self.notifier.close()
         self.admin.close()
         self._bell.close()
         self._bell_in.close()

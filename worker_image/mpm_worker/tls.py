@@ -80,7 +80,8 @@ class Certificates:
 
     def __init__(self, certificate: str, key: str, least: str) -> None:
         """:raises OptionError: they cannot be used"""
-        self._certificate, self._key, self._least = certificate, key or certificate, least
+        self._certificate, self._key = certificate, key or certificate
+        self._least = least
         self.number = 0
         """Of the loading, counted by the supervisor; a process compares it with the scoreboard's."""
         self._tried = self._seen = self._stamp()
@@ -91,6 +92,10 @@ class Certificates:
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         assert isinstance(wrapped, TlsSocket)
         return wrapped
+
+    def readable(self) -> bool:
+        """Whether the files can be opened by the present user."""
+        return os.access(self._certificate, os.R_OK) and os.access(self._key, os.R_OK)
 
     def changed(self) -> bool:
         """Whether the files are others than at the last try, and the same as when this was last asked.

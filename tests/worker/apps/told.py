@@ -1,9 +1,10 @@
-"""Answers with what it was told: the environ as JSON, or the hash of the body, or a file."""
+"""Answers with what it was told: the environ as JSON, or the hash of the body, a file, or who it is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     elif path == "/lazy":
         start_response("200 OK", headers)
         return (b"x" * 10000 for _ in range(100))
+    elif path == "/identity":
+        umask = os.umask(0)
+        os.umask(umask)
+        identity = {"uid": os.getresuid(), "gid": os.getresgid(), "groups": os.getgroups(), "umask": umask}
+        body = json.dumps(identity | {"folder": os.getcwd(), "environ": sorted(os.environ)}).encode()
     elif path == "/fail":
         raise RuntimeError("told to")
     else:
