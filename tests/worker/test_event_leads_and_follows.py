@@ -150,6 +150,15 @@ def test_a_path_that_waits_long_is_never_tried() -> None:
         assert not path.due()
 
 
+def test_a_path_is_heavy_while_its_requests_compute_for_long() -> None:
+    path = Path()
+    answered(path, 1, wait=0, work=0.005)
+    assert path.heavy
+    for _ in range(40):
+        path.handed_over(0.0002, 0.0001)
+    assert not path.heavy
+
+
 def test_ids_share_what_is_known_and_a_new_path_takes_after_the_one_above() -> None:
     paths = Paths()
     assert paths.find("GET /orders/17") is paths.find("GET /orders/18")

@@ -10,7 +10,7 @@ back costs as much as the call, and beside a thread that computes a wait of 5 ms
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
 from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_Update
-from cpython.exc cimport PyErr_SetFromErrno
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -22,6 +22,14 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
     ssize_t send(int descriptor, const void *buffer, size_t size, int flags)
     int MSG_DONTWAIT, MSG_NOSIGNAL
+
+cdef extern from "sys/epoll.h" nogil:
+    cdef union epoll_data:
+        int fd
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data data
+    int epoll_wait(int epoll, epoll_event *events, int most, int milliseconds)
 
 cdef extern from "time.h" nogil:
     ctypedef int clockid_t
@@ -42,6 +50,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     SMALL = 16384
+    EVENTS_MOST = 128
 
 
 def receive(int descriptor, Py_ssize_t most):
@@ -87,6 +96,25 @@ cdef Py_ssize_t take(int descriptor, char *into, Py_ssize_t most) except -1:
 def transmit(int descriptor, bytes data):
     """How many bytes of `data` the socket took now; 0 = it has no room."""
     return put(descriptor, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+def poll(int epoll, double seconds, int most):
+    """As select.epoll.poll, but the interpreter is given up only when there is something to wait for.
+
+    Who asks for it meanwhile has it after sys.getswitchinterval().
+    """
+    cdef epoll_event events[EVENTS_MOST]
+    cdef int count = epoll_wait(epoll, events, min(most, <int>EVENTS_MOST), 0)
+    cdef int left = -1 if seconds < 0 else <int>(seconds * 1000 + 0.999)
+    if count == 0 and left != 0:
+        with nogil:
+            count = epoll_wait(epoll, events, EVENTS_MOST, left)
+    if count < 0:
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+        PyErr_CheckSignals()
+        return []
+    return [(events[at].data.fd, events[at].events) for at in range(count)]
 
 
 cdef Py_ssize_t put(int descriptor, const char *data, Py_ssize_t size) except -1:

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import select
     from collections.abc import Callable
 
 module: Any = None
@@ -24,6 +25,14 @@ if os.environ.get("MPM_COMPILED") != "0":
 
 receive: Callable[[int, int], bytes] = os.read if module is None else module.receive
 """os.read of a socket that does not block."""
+
+
+def poll(epoll: select.epoll, seconds: float, most: int) -> list[tuple[int, int]]:
+    """epoll.poll(seconds, most)."""
+    if module is None:
+        return epoll.poll(seconds, most)
+    events: list[tuple[int, int]] = module.poll(epoll.fileno(), seconds, most)
+    return events
 
 
 def kind() -> str:

@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mpm_worker.compiled import receive
+from mpm_worker.compiled import poll, receive
 from mpm_worker.http import ProtocolError
 from mpm_worker.mpm import uploads
 from mpm_worker.say import say
@@ -89,7 +89,7 @@ class Connections:
         clients = self._clients
         if self._more:
             self._read_more()
-        for number, mask in self._epoll.poll(left if wait and not self._more else 0.0, _MOST_EVENTS):
+        for number, mask in poll(self._epoll, left if wait and not self._more else 0.0, _MOST_EVENTS):
             client = clients.get(number)
             if client is not None:
                 client.again = True

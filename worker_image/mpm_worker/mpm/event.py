@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 import traceback
@@ -25,6 +26,7 @@ from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from mpm_worker import compiled
 from mpm_worker.child import serve_slot
 from mpm_worker.http import ProtocolError
 from mpm_worker.mpm.connections import Connections
@@ -45,6 +47,10 @@ _WATCH: Final = 0.005
 """Seconds the leader may wait in one request before it loses the lead."""
 _LONG: Final = 0.05
 """Seconds after which it loses the lead though it works: a share of the interpreter is left for others."""
+_SHARE: Final = 0.001
+"""Seconds a thread keeps the interpreter from one that asks for it, where the leader is compiled."""
+_NEAR: Final = 0.05
+"""Seconds for which a light request means that more will come."""
 _CALM: Final = 20
 """Looks without a request in between, after which the watch sleeps until there is one."""
 
@@ -76,6 +82,8 @@ class Event:
         """The slot of the request that the leader answers now; who removes it has the lead."""
         self._path = self._refusals
         self._calls = 0
+        self._light_until = 0.0 if compiled.module is not None else -1.0
+        """Until then heavy requests make room for light ones; negative: never."""
         self._leader = 0
         self._calm = True
         """Whether the watch sleeps until `_stir` is set."""
@@ -90,6 +98,8 @@ class Event:
 
     def run(self) -> None:
         """Start the threads, then watch the leader until the end."""
+        if compiled.module is not None:
+            sys.setswitchinterval(_SHARE)
         self._start()
         self._resize()
         self._child.serving()
@@ -232,7 +242,8 @@ class Event:
         connection = client.connection
         # A body that has not arrived is awaited from the client, whatever the path does with it.
         arrived = connection.body_done or connection.body_whole
-        if (path.waits and not path.due()) or not arrived:
+        makes_room = path.heavy and slot.mark < self._light_until
+        if (path.waits and not path.due()) or makes_room or not arrived:
             if self._ready:
                 self._work.put((item, slot, path))
                 return True
@@ -269,6 +280,8 @@ class Event:
             self._back.append((client, outcome))
             self._connections.ring()
             return False
+        if self._light_until >= 0 and took < ODD:
+            self._light_until = slot.mark + _NEAR
         if measured:
             path.judge(took, time.thread_time() - worked, _robbed() - robbed)
         elif took > ODD:

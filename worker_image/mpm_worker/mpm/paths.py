@@ -2,7 +2,8 @@
 
 What counts is waiting (wall time less CPU time and the wait for a CPU), not duration: who computes for 5 ms
 holds the interpreter wherever it runs, and in a thread of its own it would only take it away from the leader
-at every system call.
+at every system call. The compiled leader gives the interpreter up only when it has nothing to do: beside it a
+`heavy` request is better off in another thread, as long as there are light ones that would wait for it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _STRIKES = 2
 _RETRY, _RETRY_MOST = 64, 65536
 _BEAR_WAIT, _BEAR_WORK = 5e-3, 15e-3
 """Seconds that the leader can bear, in one request in so many."""
+_HEAVY = 2e-3
+"""Seconds of CPU that make a request heavy; twice the share that a thread gets at a time."""
 _WEIGHT = 0.1
 _MOST = 2048
 
@@ -32,10 +35,12 @@ class Path:
     waits or works for long.
     """
 
-    __slots__ = ("_count", "_retry", "_strikes", "_wait", "_work", "measured", "waits")
+    __slots__ = ("_count", "_retry", "_strikes", "_wait", "_work", "heavy", "measured", "waits")
 
     def __init__(self, *, waits: bool = False) -> None:
         self.waits = waits
+        self.heavy = False
+        """Whether its requests compute for long."""
         self.measured = True
         """Whether the CPU time of the next call is wanted."""
         self._strikes = 0
@@ -46,6 +51,8 @@ class Path:
     def judge(self, took: float, worked: float, robbed: float) -> None:
         """The leader answered it and measured; `robbed` is what it waited for a CPU."""
         wait = took - worked - robbed
+        self._work = worked
+        self.heavy = worked > _HEAVY
         if wait <= max(_WAIT, worked):
             self.measured, self._strikes = False, 0
             if self.waits:
@@ -67,6 +74,7 @@ class Path:
         """A slot has answered it while the leader went on."""
         self._count += 1
         self._work += (worked - self._work) * _WEIGHT
+        self.heavy = self._work > _HEAVY
         self._wait += (took - worked - self._wait) * _WEIGHT
 
     def due(self) -> bool:
