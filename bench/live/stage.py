@@ -23,6 +23,7 @@ HPA_TARGET = 0.7
 CPU_REQUEST = SLOTS / SERVICE_S * CPU_S
 """CPUs that a pod with all slots busy uses: so a CPU target is one of busy slots. Nobody has it so good."""
 MOST_PODS = 16
+DRAIN_DELAY_S = 2
 LABELS = {"app.kubernetes.io/instance": NAME}
 
 APP = f"""
@@ -132,7 +133,7 @@ def webserver(burst: int, window_s: int, **mpm: Any) -> dict[str, Any]:
         "spec": {
             "app": {"module": "app:application", "configMapRef": {"name": f"{NAME}-code"}},
             "mpm": {**directives, "maxRequestWorkers": MOST_PODS * burst, **mpm},
-            "scaling": {"scaleDownStabilizationSeconds": window_s},
+            "scaling": {"scaleDownStabilizationSeconds": window_s, "drainDelaySeconds": DRAIN_DELAY_S},
         },
     }
 

@@ -17,13 +17,13 @@ BURSTS = Path(__file__).with_name("bursts.py")
 WINDOW_S = 5
 """The stabilization window: short, so that the next step need not wait for it."""
 QUIET_S = 2.0
-STEP_S = 4.0
+STEP_S = 3.0
 PATIENCE_S = 20.0
 
 
 def measure(stage: Stage, steps: int) -> list[float]:
     """Return the seconds of each step, from one idle pod to four times its slots."""
-    stage.apply(webserver(burst=SLOTS, window_s=WINDOW_S, maxRequestWorkers=3 * SLOTS))
+    stage.apply(webserver(burst=SLOTS, window_s=WINDOW_S, maxRequestWorkers=2 * SLOTS))
     stage.settle(1)
     time.sleep(WINDOW_S + QUIET_S)
     argv = [sys.executable, BURSTS, f"{stage.url}?us=500000"]
