@@ -37,6 +37,7 @@ def needed() -> set[Right]:
     for kind in CHILDREN:
         found |= of(kind, "get", "create", "patch")
     found |= of(WEBSERVERS, "patch", resource="webservers/status")
+    found |= of(PODS, "patch", resource="pods/resize")
     return found | of(PODS, "patch") | of(EVENTS, "get", "create", "patch")
 
 

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testcluster import faults
 
 if TYPE_CHECKING:
     from .conftest import Stage
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-LIVE = {
-    "mpm": {
-        "maxConnectionsPerChild": 5000,
-        "asyncRequestWorkerFactor": 3,
-        "gracefulShutdownTimeoutSeconds": 30,
-        "threadsPerChild": 4,
-    },
-    "http": {
-        "timeoutSeconds": 45,
-        "keepAlive": False,
-        "keepAliveTimeoutSeconds": 7,
-        "maxKeepAliveRequests": 50,
-        "limitRequestBodyBytes": 4096,
-    },
-}
-SHOWN = {
-    "maxConnectionsPerChild": 5000,
-    "asyncRequestWorkerFactor": 3,
-    "gracefulShutdownTimeoutSeconds": 30,
-    "threadsPerChild": 4,
-    "timeoutSeconds": 45,
-    "keepAlive": False,
-    "keepAliveTimeoutSeconds": 7,
-    "maxKeepAliveRequests": 50,
-    "limitRequestBodyBytes": 4096,
-}
+LIVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"mpm": {"maxConnectionsPerChild": 5000}}, {"maxConnectionsPerChild": 5000}),
+    ({"mpm": {"asyncRequestWorkerFactor": 3}}, {"asyncRequestWorkerFactor": 3}),
+    ({"mpm": {"gracefulShutdownTimeoutSeconds": 30}}, {"gracefulShutdownTimeoutSeconds": 30}),
+    ({"mpm": {"threadsPerChild": 4}}, {"threadsPerChild": 4}),
+    ({"mpm": {"threadsPerChild": 5}}, {"threadsPerChild": 5}),
+    ({"http": {"timeoutSeconds": 45}}, {"timeoutSeconds": 45}),
+    ({"http": {"keepAlive": False}}, {"keepAlive": False}),
+    ({"http": {"keepAliveTimeoutSeconds": 7}}, {"keepAliveTimeoutSeconds": 7}),
+    ({"http": {"maxKeepAliveRequests": 50}}, {"maxKeepAliveRequests": 50}),
+    ({"http": {"limitRequestBodyBytes": 4096}}, {"limitRequestBodyBytes": 4096}),
+]
+"""Each change by itself, and what the scoreboard shows of it."""
 ROLLING: list[dict[str, Any]] = [
     {"mpm": {"listenBacklog": 100}},
     {"mpm": {"threadLimit": 8}},
@@ -51,19 +41,43 @@ def uids(stage: Stage) -> set[str]:
     return {pod["metadata"]["uid"] for pod in stage.pods()}
 
 
-def test_live_settings_reach_the_pods_without_a_restart(shop: Stage) -> None:
+def test_each_live_directive_reaches_the_pods_without_a_restart(shop: Stage) -> None:
     before = uids(shop)
-    shop.patch({"spec": LIVE})
+    failures = shop.load(1, 60, "--keep-alive")
+    for change, shown in LIVE:
+        shop.patch({"spec": change})
 
-    def arrived() -> bool:
-        (board,) = shop.boards()
-        return bool(SHOWN.items() <= board["settings"].items())
+        def arrived(shown: dict[str, Any] = shown) -> bool:
+            (board,) = shop.boards()
+            return bool(shown.items() <= board["settings"].items())
 
-    shop.until(arrived, 10, "the settings on the scoreboard")
+        shop.until(arrived, 10, f"{shown} on the scoreboard")
     assert uids(shop) == before
+    (board,) = shop.boards()
+    assert board["generation"] == 0, "nor did a child restart"
     config = shop.need("configmap", "shop-mpm")["data"]["mpm.toml"]
     assert "keep-alive-timeout = 7" in config, "new pods boot with it"
-    shop.until(lambda: shop.status()["effective"]["threadsPerChild"] == 4, 15, "the status")
+    shop.loads[0].terminate()
+    assert not failures()
+    shop.patch({"spec": {"mpm": {"threadsPerChild": 3}}})
+    shop.until(lambda: shop.status()["threadsPerChild"] == 3, 15, "the status, when the scoreboards show it")
+    shop.until(lambda: shop.condition("Progressing") == ("False", "Settled"), 15, "the end of the change")
+
+
+def test_a_setting_that_a_pod_does_not_take_yet_is_not_told_as_done(shop: Stage) -> None:
+    if shop.cluster.site is None:
+        pytest.skip("needs a cluster whose processes can be stopped")
+    (pod,) = shop.pods()
+    inside = faults.in_containers(shop.cluster.site, "MPM_POD_NAME", pod["metadata"]["name"])
+    pid = faults.first_of(inside)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        shop.patch({"spec": {"mpm": {"threadsPerChild": 4}}})
+        shop.until(lambda: shop.status()["effective"]["threadsPerChild"] == 4, 15, "the spec to be read")
+        assert shop.status()["threadsPerChild"] == 5, "what the last scoreboard showed"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    shop.until(lambda: shop.status()["threadsPerChild"] == 4, 20, "the pod to take it")
 
 
 def test_what_a_pod_fixes_when_it_starts_rolls_the_pods(shop: Stage) -> None:
@@ -101,6 +115,35 @@ def test_a_rollout_that_never_gets_ready_keeps_the_old_pods_and_says_why(shop: S
     shop.patch({"spec": {"app": {"module": "sleeper:application"}}})
     shop.ready(1)
     shop.until(lambda: shop.condition("Ready")[0] == "True", 15, "Ready")
+
+
+def test_a_rollout_past_its_deadline_is_taken_back_until_the_spec_changes(stage: Stage) -> None:
+    stage.start_operator("--progress-deadline-seconds=15")
+    stage.server()
+    stage.ready(1)
+    good = stage.need("deployment")["spec"]["template"]
+    before = uids(stage)
+    failures = stage.load(2, 60)
+    stage.patch({"spec": {"app": {"module": "sleeper:nothing"}, "mpm": {"type": "Worker"}}})
+    stage.until(lambda: stage.condition("Progressing") == ("False", "RolledBack"), 60, "the good template")
+    assert "CrashLoopBackOff" in stage.message("Progressing")
+    assert stage.condition("Available")[0] == "True"
+    stage.until(lambda: uids(stage) == before, 20, "the pods that were there before, and no others")
+    assert stage.need("deployment")["spec"]["template"] == good
+    assert 'app = "sleeper:application"' in stage.need("configmap", "shop-mpm")["data"]["mpm.toml"]
+    assert [event["type"] for event in stage.all("events") if event["reason"] == "RolledBack"] == ["Warning"]
+    # It stays so for the next operator, and pods of the good template can be made.
+    stage.operators[0].end()
+    stage.start_operator("--progress-deadline-seconds=15")
+    stage.kubectl("delete", "pod", "--selector=mpm-operator.io/webserver=shop", "--wait=false")
+    stage.until(lambda: uids(stage) and not before & uids(stage), 20, "another pod")
+    stage.ready(1)
+    stage.until(lambda: stage.condition("Progressing") == ("False", "RolledBack"), 15, "RolledBack")
+    stage.loads[0].terminate()
+    assert not failures()
+    stage.patch({"spec": {"app": {"module": "sleeper:application"}}})
+    stage.until(lambda: {board["mpm"] for board in stage.boards()} == {"worker"}, 60, "the new template")
+    stage.until(lambda: stage.condition("Ready")[0] == "True", 30, "Ready")
 
 
 def test_the_port_and_the_type_of_the_service_follow(shop: Stage) -> None:

@@ -65,6 +65,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]
+# CPU and memory of running pods follow their threads.
+- apiGroups: [""]
+  resources: [pods/resize]
+  verbs: [patch]
 # Whether a pod is out of the endpoints.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

@@ -233,8 +233,8 @@ class Scaling(_Value, frozen=True):
     resize: Annotated[
         Resize,
         Meta(
-            description="InPlace: CPU and memory of the pods may follow their threads by in-place resize; "
-            "this version resizes no pod yet."
+            description="InPlace: CPU and memory of running pods follow their threads (pods/resize), unless "
+            "`podTemplate` gives resources; Never: pods keep what they started with."
         ),
     ] = Resize.IN_PLACE
 

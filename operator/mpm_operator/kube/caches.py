@@ -195,7 +195,11 @@ def trimmed(kind: Kind, body: Object) -> Object:
     if kind == PODS:
         spec = body.get("spec") or {}
         kept = {name: spec.get(name) for name in ("nodeName", "terminationGracePeriodSeconds")}
-        rest = {"spec": kept, "status": body.get("status") or {}}
+        containers = [
+            {"name": container["name"], "resources": container.get("resources") or {}}
+            for container in spec.get("containers") or ()
+        ]
+        rest = {"spec": kept | {"containers": containers}, "status": body.get("status") or {}}
     elif kind == SLICES:
         rest = {"endpoints": body.get("endpoints") or []}
     elif kind == CONFIGMAPS and not ours(body):

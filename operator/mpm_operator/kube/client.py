@@ -19,6 +19,7 @@ from kubernetes.client import ApiClient, ApiException, Configuration  # noqa: TI
 from mpm_operator import __version__
 
 from . import metrics
+from .resources import PODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ THREADS = 8
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
 
 
 class APIError(Exception):
@@ -150,6 +152,15 @@ class Client:
         path = kind.path(namespace, name)
         verb = "dry-run" if dry_run else "patch"
         return await self._call("PATCH", kind, path, query=query, body=patch, content=_MERGE, verb=verb)
+
+    async def resize(self, namespace: str, pod: str, container: str, resources: Object) -> Object:
+        """Ask for other resources of a running pod's container (KEP-1287)."""
+        path = PODS.path(namespace, pod, "resize")
+        patch = {"spec": {"containers": [{"name": container, "resources": resources}]}}
+        query = {"fieldManager": MANAGER}
+        return await self._call(
+            "PATCH", PODS, path, query=query, body=patch, content=_STRATEGIC, verb="resize"
+        )
 
     async def create(self, kind: Kind, body: Object, *, fenced: bool = True) -> Object:
         path = kind.path(body["metadata"]["namespace"])

@@ -7,7 +7,7 @@ when the object is first seen, so that a jump of the wall clock later moves noth
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,11 +62,24 @@ class _Sighting:
     ready_at: float | None = None
     cost: int = 0
     cost_at: float | None = None
+    rest: _Rest | None = None
+
+
+class _Rest(NamedTuple):
+    """A ready pod, and all that it was made of but its report: the cached objects are replaced, not changed."""
+
+    body: Object
+    template: Object
+    endpoint: _Endpoint
+    pod: Pod
 
 
 class _Endpoint(NamedTuple):
     ready: bool
     zone: str
+
+
+NOT_THERE = _Endpoint(False, "")
 
 
 class Observer:
@@ -158,16 +171,18 @@ class Observer:
         seen = known.get(uid)
         if seen is None:
             seen = known[uid] = _Sighting(self._monotonic(meta.get("creationTimestamp")))
+        report, endpoint = self._report(uid), endpoints.get(uid, NOT_THERE)
+        rest = seen.rest
+        if rest is not None and rest.body is body and rest.template is template and rest.endpoint == endpoint:
+            return replace(rest.pod, report=report)
         ready = _condition(body, "Ready")
         if ready.get("status") == "True" and seen.ready_at is None:
             seen.ready_at = self._monotonic(ready.get("lastTransitionTime"))
         cost = int((meta.get("annotations") or {}).get(DELETION_COST) or 0)
         if cost != seen.cost:
             seen.cost, seen.cost_at = cost, self._clock() if cost else None
-        report = self._report(uid)
         phase, trouble = _phase(body, seen, report)
-        endpoint = endpoints.get(uid, _Endpoint(False, ""))
-        return Pod(
+        pod = Pod(
             name=meta["name"],
             phase=phase,
             created_at=seen.created_at,
@@ -181,6 +196,8 @@ class Observer:
             restarts=int(_container(body).get("restartCount") or 0),
             trouble=trouble,
         )
+        seen.rest = _Rest(body, template, endpoint, pod) if phase is PodPhase.READY else None
+        return pod
 
     def _asked(self, key: Key, deployment: Object, pods: list[Pod]) -> list[Pod]:
         """Return the pods that the Deployment was asked for and that nobody has seen yet (decision 14)."""
@@ -302,6 +319,6 @@ def _endpoints(slices: Iterable[Object]) -> dict[str, _Endpoint]:
         for endpoint in body.get("endpoints") or ():
             uid = (endpoint.get("targetRef") or {}).get("uid", "")
             ready = (endpoint.get("conditions") or {}).get("ready") is not False
-            before = found.get(uid, _Endpoint(False, ""))
+            before = found.get(uid, NOT_THERE)
             found[uid] = _Endpoint(ready or before.ready, endpoint.get("zone") or before.zone)
     return found

@@ -30,6 +30,7 @@ from .observe import Observer
 from .queue import KeyedQueue
 from .reconciler import Reconciler, Tools
 from .relist import Relister
+from .resize import Resizer
 from .resources import PODS, WEBSERVERS, Key, name_of, uid_of
 from .scoreboards import Scoreboards
 from .status import StatusWriter
@@ -156,6 +157,7 @@ class Operator:
             executor=Executor(self._client, self._caches, self._boards),
             status=StatusWriter(self._client, self._caches),
             recorder=Recorder(self._client, self._options.identity),
+            resizer=Resizer(self._client, self._caches),
             keys=self._keys,
             builder=Builder(
                 self._caches, observer, self._keys, options.worker_image, options.progress_deadline_seconds

@@ -17,10 +17,11 @@ from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.plan import Decision, Note, Plan
 from mpm_operator.core.planner import plan as make_plan
 from mpm_operator.core.snapshot import PodPhase, PodState
-from mpm_operator.core.spec import WebServerSpec
+from mpm_operator.core.spec import Resize, WebServerSpec
 from mpm_operator.core.survey import SILENT_SECONDS
 from mpm_operator.core.victims import busy_at_choice
 from mpm_operator.manifests import Children, Owner, effective_status
+from mpm_operator.manifests.pod import has_own_resources
 from mpm_operator.manifests.rollout import generation_of
 
 from . import metrics
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .execute import Executor
     from .keys import MasterKeys
     from .observe import Observer
+    from .resize import Resizer
     from .resources import Key, Object
     from .status import StatusWriter
 
@@ -100,6 +102,7 @@ class Tools:
     executor: Executor
     status: StatusWriter
     recorder: Recorder
+    resizer: Resizer
     keys: MasterKeys
     builder: Builder
     clock: Callable[[], float] = field(default=time.monotonic)
@@ -164,10 +167,30 @@ class Reconciler:
         snapshot = self._tools.observer.snapshot(
             key, server, spec, done.effective, known.memory, now, done.rolled_back
         )
-        return await self._act(key, server, known, owner, snapshot, verdict)
+        return await self._act(key, server, spec, known, owner, snapshot, verdict)
+
+    async def _resize(
+        self, key: Key, spec: WebServerSpec, snapshot: Snapshot, plan: Plan, verdict: Verdict
+    ) -> Verdict:
+        """Give the pods what their threads need, before they get the threads; say what is in the way."""
+        if snapshot.paused or spec.scaling.resize is not Resize.IN_PLACE or has_own_resources(spec):
+            return verdict
+        names = {pod.name for pod in snapshot.pods if pod.current and pod.phase is PodPhase.READY}
+        threads = plan.threads_per_child
+        told = await self._tools.resizer.follow(key, snapshot.effective.processes_per_pod, threads, names)
+        if not told or not verdict.accepted:
+            return verdict
+        return verdict.and_also(f"spec.scaling.resize: pods keep the resources they have ({told}).")
 
     async def _act(
-        self, key: Key, server: Object, known: _Known, owner: Owner, snapshot: Snapshot, verdict: Verdict
+        self,
+        key: Key,
+        server: Object,
+        spec: WebServerSpec,
+        known: _Known,
+        owner: Owner,
+        snapshot: Snapshot,
+        verdict: Verdict,
     ) -> float:
         """Plan and carry out, and say in the status what was decided, whether or not it could be done."""
         plan = make_plan(snapshot, self._tools.clock())
@@ -175,6 +198,7 @@ class Reconciler:
         known.memory = plan.memory or known.memory
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s for %s", key, plan.decision.reason, _summary(snapshot))
+        verdict = await self._resize(key, spec, snapshot, plan, verdict)
         failure: StepFailed | None = None
         if not snapshot.paused:
             secrets = self._tools.keys.of(known.uid).secrets

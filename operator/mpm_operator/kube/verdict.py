@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mpm_operator.core.conditions import accepted
@@ -35,6 +35,11 @@ class Verdict:
         if self.accepted and self.reason == "Valid":
             return None
         return Note("Normal" if self.accepted else "Warning", self.reason, self.message)
+
+    def and_also(self, sentence: str) -> Verdict:
+        """Return the verdict on a spec of which a part cannot take effect."""
+        said = sentence if self.reason == "Valid" else f"{self.message} {sentence}"
+        return replace(self, reason="Corrected", message=said)
 
 
 @dataclass(frozen=True, slots=True)

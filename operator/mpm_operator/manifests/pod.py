@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ CONFIG_DIR = "/etc/mpm"
 CONTROL_DIR = "/etc/mpm-control"
 APP_DIR = "/srv/app"
 
-MIB = 2**20
+STANDARD_THREADS = 25
+"""Threads a server that the default resources are made for."""
 
 
 def defaults(owner: Owner, effective: Effective) -> Manifest:
@@ -57,16 +59,28 @@ def defaults(owner: Owner, effective: Effective) -> Manifest:
     }
 
 
-def resources(processes: int) -> Manifest:
-    """Default resources of a pod with so many servers.
+def resources(processes: int, threads: int = STANDARD_THREADS) -> Manifest:
+    """Default resources of a pod with so many servers of so many threads.
 
     A memory limit, because the supervisor's memory guard needs one. No CPU limit: throttling would make slots
-    slow where they only wait, and the request alone keeps the share.
+    slow where they only wait, and the request alone keeps the share. Pods start with the standard number of
+    threads' worth, so that ThreadsPerChild can change without new pods; more is given to them in place.
     """
+    share = max(1.0, threads / STANDARD_THREADS)
+    memory = ceil(processes * share)
     return {
-        "requests": {"cpu": "100m", "memory": f"{64 + 32 * processes}Mi"},
-        "limits": {"memory": f"{128 + 128 * processes}Mi"},
+        "requests": {"cpu": f"{ceil(100 * share)}m", "memory": f"{64 + 32 * memory}Mi"},
+        "limits": {"memory": f"{128 + 128 * memory}Mi"},
     }
+
+
+def has_own_resources(spec: WebServerSpec) -> bool:
+    """Return whether `spec.podTemplate` says itself what the pods get."""
+    containers = spec.pod_template.spec.get("containers") or ()
+    return any(
+        isinstance(entry, dict) and entry.get("name") == CONTAINER and entry.get("resources")
+        for entry in containers
+    )
 
 
 def owned(

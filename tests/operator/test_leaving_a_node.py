@@ -1,0 +1,73 @@
+"""Evictions, as a node drain makes them: never refused for good, and no request is lost."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from testcluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from .conftest import Stage
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+
+def evicted(stage: Stage, pod: str) -> bool:
+    """Ask for the eviction, as `kubectl drain` does; return whether the budget allowed it."""
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": stage.namespace},
+    }
+    path = f"/api/v1/namespaces/{stage.namespace}/pods/{pod}/eviction"
+    try:
+        stage.kubectl("create", f"--raw={path}", "--filename=-", input=json.dumps(eviction))
+    except ClusterError as error:
+        if "disruption budget" not in str(error):
+            raise
+        return False
+    return True
+
+
+def names(stage: Stage) -> list[str]:
+    return [pod["metadata"]["name"] for pod in stage.pods()]
+
+
+def test_the_only_pod_can_be_evicted_and_no_request_is_lost(shop: Stage) -> None:
+    failures = shop.load(3, 30, "--keep-alive")
+    (only,) = names(shop)
+    shop.until(lambda: evicted(shop, only), 10, "the eviction of the only pod")
+    shop.until(lambda: only not in names(shop) and names(shop), 20, "another pod")
+    shop.ready(1)
+    assert not failures()
+
+
+def test_a_pod_that_cannot_start_does_not_hold_up_a_drain(shop: Stage) -> None:
+    shop.patch({"spec": {"replicas": 2, "podTemplate": {"spec": {"nodeSelector": {"no": "where"}}}}})
+    shop.until(lambda: len(names(shop)) > 2, 30, "pods that can't be scheduled")
+    stuck = [
+        pod["metadata"]["name"] for pod in shop.pods() if pod["spec"].get("nodeSelector") == {"no": "where"}
+    ]
+    assert stuck
+    assert evicted(shop, stuck[0])
+
+
+def test_one_pod_leaves_at_a_time(shop: Stage) -> None:
+    shop.patch({"spec": {"replicas": 3}})
+    shop.ready(3)
+    failures = shop.load(3, 60)
+    before = names(shop)
+    allowed = [name for name in before if evicted(shop, name)]
+    assert len(allowed) == 1, "the budget of three pods is one"
+    left = [name for name in before if name not in allowed]
+    deadline = time.monotonic() + 60
+    while left and time.monotonic() < deadline:
+        left = [name for name in left if not evicted(shop, name)]
+        time.sleep(0.5)
+    assert not left, "a drain that asks again comes to its end"
+    shop.ready(3)
+    shop.loads[0].terminate()
+    assert not failures()
