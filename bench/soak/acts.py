@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from testcluster import faults
 
+from .stage import WORKER
+
 if TYPE_CHECKING:
     from .stage import Stage
 
@@ -31,7 +33,7 @@ _rounds = itertools.count(1)
 def rollout(stage: Stage) -> None:
     """A new environment in the pod template, until only new pods are there."""
     number = str(next(_rounds))
-    container = {"name": "worker", "env": [{"name": "SOAK_ROUND", "value": number}]}
+    container = WORKER | {"env": [{"name": "SOAK_ROUND", "value": number}]}
     with stage.record.doing("rollout", number):
         stage.change({"podTemplate": {"spec": {"containers": [container]}}})
         stage.until(f"rollout {number}", lambda: _rolled_out(stage, number), 180)

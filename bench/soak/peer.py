@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from testcluster import cgroups, places
 
-from .stage import APP, NAME, Stage, config_map
+from .stage import APP, NAME, WORKER, Stage, config_map
 from .watching import patch
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .record import Pod
 
 THREADS = 8
-CPU_REQUEST = 0.2
-TARGET = 0.7
+TARGET = 0.14
+"""CPUs a pod (`averageValue`): with 70 % of a request as many pods as here would not fit on one node."""
 TOLERANCE = 0.1
 SYNC_SECONDS = 15.0
 MOST = 16
@@ -82,7 +82,7 @@ def deployment(peer: Peer) -> dict[str, Any]:
         "command": [*command, *options, "app:application"],
         "workingDir": "/srv/app",
         "env": [{"name": "PYTHONPATH", "value": "/gunicorn"}],
-        "resources": {"requests": {"cpu": f"{int(CPU_REQUEST * 1000)}m"}},
+        "resources": WORKER["resources"],
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
@@ -133,7 +133,7 @@ def _scale(peer: Peer, ended: threading.Event) -> None:
         both = used.keys() & before.keys()
         cpus = sum(used[uid] - before[uid] for uid in both) / (now - at)
         ready, replicas = len(both) or 1, peer.record.replicas[-1][1]
-        ratio = cpus / ready / CPU_REQUEST / TARGET
+        ratio = cpus / ready / TARGET
         wanted = replicas if abs(ratio - 1) <= TOLERANCE else math.ceil(ready * ratio)
         wanted = min(MOST, max(peer.least, wanted))
         if wanted != replicas:

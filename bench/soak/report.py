@@ -168,7 +168,8 @@ def _failures(peer: Figures | None) -> list[str]:
     told = "; ".join(f"{what}: {count}" for what, count in during.most_common()) or "none"
     return [
         "",
-        "Deployment + HPA: gunicorn (gthread, 8 threads), a preStop sleep of 5 s, rolling update as by default; "
-        "the HPA is its formula on the CPU of the pods' control groups, 70 % of 200m, each 15 s, without a "
-        f"window for scaling down. Its run is smaller. Its failures by what was being done: {told}.",
+        "Deployment + HPA: gunicorn (gthread, 8 threads), a preStop sleep of 5 s, the default rolling "
+        "update; the HPA is its formula on the CPU of the pods' control groups (averageValue 140m) each 15 s, "
+        "without a window for scaling down. Its run is smaller. Its failures by what was being done: "
+        f"{told}.",
     ]

@@ -42,6 +42,10 @@ def application(environ, start_response):
 """
 
 
+WORKER: dict[str, Any] = {"name": "worker", "resources": {"requests": {"cpu": "20m"}}}
+"""So small a request that more pods fit on the test's one node than it has CPUs for."""
+
+
 def config_map(code: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -69,6 +73,7 @@ def webserver(
                 **(mpm or {}),
             },
             "scaling": {"minReplicas": 2, "scaleDownStabilizationSeconds": 5, **(scaling or {})},
+            "podTemplate": {"spec": {"containers": [WORKER]}},
             **spec,
         },
     }

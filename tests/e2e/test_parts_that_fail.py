@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from soak.acts import restart_etcd
-from soak.stage import Stage, clients, prepare, watched
+from soak.stage import WORKER, Stage, clients, prepare, watched
 from testcluster import faults
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-PATIENT = {
-    "podTemplate": {"spec": {"containers": [{"name": "worker", "livenessProbe": {"failureThreshold": 30}}]}}
-}
+PATIENT = {"podTemplate": {"spec": {"containers": [WORKER | {"livenessProbe": {"failureThreshold": 30}}]}}}
 """The kubelet would restart a pod that does not answer, as it should; not during these tests."""
 
 CGROUP_V1 = Path("/sys/fs/cgroup/memory").is_dir()
