@@ -66,7 +66,7 @@ class _Sighting:
 
 
 class _Rest(NamedTuple):
-    """A ready pod, and all that it was made of but its report: the cached objects are replaced, not changed."""
+    """A ready pod, and what it was made of but its report; cached objects are replaced, never changed."""
 
     body: Object
     template: Object
