@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http bench-scoreboard soak-http bench-policy bench-fleet bench-cluster
+.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http bench-scoreboard soak soak-http bench-policy bench-fleet bench-cluster
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench-http: $(VENV)/.run-installed  ## Measure the worker beside other HTTP serv
 
 bench-scoreboard: $(VENV)/.run-installed  ## Measure what the scoreboard costs (3 minutes; needs wrk)
 	$(BIN)/python bench/scoreboard.py --write
+
+soak: cluster-tools  ## Nothing is cut: 200,000 requests while all that can change changes, beside an HPA (20 minutes)
+	$(BIN)/python bench/nothing_is_cut.py --write
 
 soak-http: $(VENV)/.run-installed  ## An hour of mixed load on one worker: memory and descriptors must stay
 	$(BIN)/python bench/http/soak.py --minutes 60
