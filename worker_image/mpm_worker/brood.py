@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mpm_worker import procfs
 from mpm_worker.child import EXIT_APP, Child
+from mpm_worker.hooks import Hooks
 from mpm_worker.options import EVENT
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Scoreboard, Server
@@ -83,6 +84,7 @@ class Brood:
         self._options, self._board, self._listeners = options, board, listeners
         self._adopt, self._bury, self._cut_cord = adopt, bury, cut_cord
         self.processes: dict[int, Process] = {}
+        self.hooks = Hooks()
         self.wanted = options.processes
         self.generation = 0
         self.ends = dict.fromkeys(REASONS, 0)
@@ -245,6 +247,7 @@ class Brood:
             say(f"no descriptor for another server: {error.strerror}; trying again in 10 s")
             return
         try:
+            self.hooks.attempt("pre_fork", seat)
             pid = os.fork()
         except OSError as error:
             ours.close()
@@ -258,7 +261,7 @@ class Brood:
                 for process in self.processes.values():
                     process.channel.close()  # else their ends would outlive the supervisor
                 self._cut_cord()
-                Child(self._options, self._board, row, self._listeners, theirs).run()
+                Child(self._options, self._board, row, self._listeners, theirs, self.hooks).run()
             finally:
                 os._exit(1)  # the frames below are the supervisor's: they would end its other children
         theirs.close()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from mpm_worker.app import Application
+    from mpm_worker.hooks import Hooks
     from mpm_worker.http import Request
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
@@ -60,7 +61,13 @@ class Child:
     """The process side of a server. One is made in each forked child."""
 
     def __init__(
-        self, options: Options, board: Scoreboard, row: int, listeners: Listeners, channel: socket.socket
+        self,
+        options: Options,
+        board: Scoreboard,
+        row: int,
+        listeners: Listeners,
+        channel: socket.socket,
+        hooks: Hooks,
     ) -> None:
         self.options, self.board, self.row, self.listeners = options, board, row, listeners
         self.record: Record = board.server(row)
@@ -70,7 +77,7 @@ class Child:
         self.log: AccessLog | None = None
         self.entrance: Entrance | None = None
         self._cells = board.live
-        self._channel = channel
+        self._channel, self._hooks = channel, hooks
         self._wake: Callable[[], None] = lambda: None
         self._accepted = 0
         self._spread = spread(os.getpid())
@@ -101,9 +108,14 @@ class Child:
         signal.signal(signal.SIGTERM, self._ask_for_replacement)
         threading.Thread(target=self._follow, name="channel", daemon=True).start()
         try:
+            self._hooks.call("post_fork", self.seat)
             self.app = load_app(self.options.app)
+            self._hooks.call("post_worker_init", self.seat)
         except AppError as error:
             say(f"the application {self.options.app} cannot be started: {error}")
+            return EXIT_APP
+        except Exception:
+            say(f"a function of --hooks {self.options.hooks} failed:\n{traceback.format_exc()}")
             return EXIT_APP
         if self.options.static:
             # Imported here: few need it, and it holds memory.
@@ -130,6 +142,7 @@ class Child:
         self._wake = model.wake
         self.record[Server.UP] = 1
         model.run()
+        self._hooks.attempt("worker_exit", self.seat)
         if self.log is not None:
             self.log.close()
         return 0

@@ -231,6 +231,15 @@ TABLE: tuple[Option, ...] = (
     Option(
         "umask", mode, None, "Permissions that new files do not get, in octal; left out: as it is", "MASK"
     ),
+    Option(
+        "preload",
+        switch,
+        False,
+        "Import the application once, in the supervisor: less memory and quicker replacements, but new code "
+        "only by a new start",
+        "BOOL",
+    ),
+    Option("hooks", text, "", "Module whose functions are called as servers come and go", "MODULE"),
     Option("chdir", text, "", "Folder to change to, and to import the application from", "DIR"),
 )
 _BY_NAME = {option.name: option for option in TABLE}
@@ -281,6 +290,8 @@ class Options:
     user: str
     group: str
     umask: int | None
+    preload: bool
+    hooks: str
     chdir: str
     warnings: tuple[str, ...] = ()
 

@@ -14,11 +14,13 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from mpm_worker.admin import Admin
+from mpm_worker.app import AppError, preload
 from mpm_worker.brood import Brood, NoChild, wake
 from mpm_worker.burst import Burst
 from mpm_worker.child import READY
 from mpm_worker.control import Keys, Settings
 from mpm_worker.drain import Drain
+from mpm_worker.hooks import Hooks
 from mpm_worker.observe import Load, Observer
 from mpm_worker.option import EVENT, OptionError
 from mpm_worker.procfs import Cpu
@@ -108,6 +110,14 @@ class Supervisor:
     def run(self) -> int:
         """Serve until told to end; the exit code."""
         say(f"starting {self.options.app}, admin on {self.admin_url}", colon="")
+        try:
+            self.brood.hooks = Hooks(self.options.hooks)
+            if self.options.preload:
+                preload(self.options.app)
+        except AppError as error:
+            say(f"{self.options.app} cannot be started: {error}")
+            self.admin.close()
+            return EXIT_NO_CHILD
         self._catch_signals()
         self._write_settings()
         try:
@@ -206,6 +216,7 @@ class Supervisor:
         if self.brood.ever_ready and not self.ever_ready:
             self.ever_ready = True
             say(f"listening on {self.listeners.urls}, admin on {self.admin_url}", colon="")
+            self.brood.hooks.attempt("when_ready")
             self.edge("Ready", now)
 
     def _empty(self) -> bool:
@@ -312,6 +323,8 @@ class Supervisor:
         """Replace the processes by new ones, with the certificates of now."""
         if self.listeners.certificates is not None:
             self._reload_certificates()
+        if self.options.preload:
+            say("the application was preloaded: new servers have its code of the start, too")
         self.brood.restart()
 
     def _reload_certificates(self) -> None:
