@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mpm_operator.manifests.pod import CONTAINER, resources
@@ -87,6 +88,7 @@ def missing(have: Object, wanted: Object) -> Object:
     return ask
 
 
+@lru_cache(maxsize=4096)
 def amount(text: Any) -> float:
     """Return a Kubernetes quantity as a number; nothing is 0."""
     written = str(text or "0")
