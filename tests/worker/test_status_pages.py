@@ -91,6 +91,7 @@ def test_metrics_follow_the_conventions(worker) -> None:
     assert values["apache_accesses_total"] == 5
     assert values['apache_scoreboard{state="idle"}'] == slots
     assert values["mpm_workers_busy_ratio"] == 0
+    assert {'mpm_worker_info{hot_path="compiled"}', 'mpm_worker_info{hot_path="pure Python"}'} & set(values)
     assert values["mpm_queue_depth"] == 0
     assert values["mpm_cpu_seconds_total"] > 0
     assert values["mpm_request_duration_seconds_count"] == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mpm_worker import __version__, option_pages, options
+from mpm_worker import __version__, compiled, option_pages, options
 from mpm_worker.addresses import ListenError
 from mpm_worker.check import check
 from mpm_worker.say import say
@@ -20,7 +20,7 @@ def run() -> None:
         print(option_pages.usage(), end="")
         return
     if "--version" in arguments:
-        print(f"mpm-worker {__version__}")
+        print(f"mpm-worker {__version__} ({compiled.kind()})")
         return
     checking = "--check-config" in arguments
     try:

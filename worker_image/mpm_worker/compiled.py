@@ -1,7 +1,7 @@
 """The compiled twin of the hot path, if it was built and is wanted.
 
 `MPM_COMPILED=0` in the environment does without. Whoever has a twin there asks `module` for it, and works
-the same without one (docs/adr/0012).
+the same without one (docs/adr/0008).
 """
 
 from __future__ import annotations

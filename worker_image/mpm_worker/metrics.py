@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mpm_worker import compiled
 from mpm_worker.scoreboard import BOUNDS
 from mpm_worker.status import STATES
 
@@ -88,6 +89,8 @@ def _version(text: str) -> float:
 def _own(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
     load, totals, backlog, allowed = view.load, view.totals, view.load.backlog, view.resources.allowed
     busy = load.busy / max(1, load.total)
+    info = {f'{{hot_path="{compiled.kind()}"}}': 1.0}
+    yield "mpm_worker_info", "gauge", "Which twin of the hot path runs: compiled or pure Python.", info
     yield "mpm_workers_busy_ratio", "gauge", "Busy slots over all slots, 0 to 1.", busy
     demand = "Busy slots and what waits for one, over all slots; above 1 slots are missing."
     yield "mpm_workers_demand_ratio", "gauge", demand, (load.busy + load.queue) / max(1, load.total)

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker import compiled
 from mpm_worker.admin import Admin
 from mpm_worker.app import AppError, preload
 from mpm_worker.brood import Brood, NoChild, wake
@@ -109,7 +110,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until told to end; the exit code."""
-        say(f"starting {self.options.app}, admin on {self.admin_url}", colon="")
+        say(f"starting {self.options.app} ({compiled.kind()}), admin on {self.admin_url}", colon="")
         try:
             self.brood.hooks = Hooks(self.options.hooks)
             if self.options.preload:
