@@ -1,4 +1,4 @@
-"""The access log of one process: lines in the common log format, written by a thread of its own.
+"""The access log of one process, written by a thread of its own.
 
 A slot only appends to memory: a disk or pipe that does not move may cost lines, which are counted and said
 in the log once it moves again, but never a slot. The thread gathers lines for a moment before it writes:
@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from typing import Final
 
+from mpm_worker.accessformat import COMMON, FORMATS, NOTHING_MORE, More
+from mpm_worker.accessformat import lost as said_lost
 from mpm_worker.option import OptionError
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _MOST_WAITING: Final = 100_000
 _GATHER: Final = 0.1
 """Seconds between the first line and the write."""
-_DAY = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class AccessLog:
     """Appends to a file, so that all processes can share it. `-` is standard output."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, form: str = COMMON) -> None:
         self._file = 1 if path == "-" else os.open(path, _FLAGS, 0o640)
         # Appended to and cut in front, each in one step of the interpreter, so nobody locks.
         self._lines: list[bytes] = []
         self._lost = 0
-        self._second, self._stamp = 0, ""
+        self._form, self._line = form, FORMATS[form]
+        self.wants_more = form != COMMON
         self._asleep = False
         self._stir, self._end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="access-log", daemon=True)
@@ -44,15 +45,12 @@ class AccessLog:
             except OSError as error:
                 raise OptionError(f"--access-log {path}: {error.strerror}") from None
 
-    def add(self, peer: str, line: str, status: int, sent: int) -> None:
+    def add(self, peer: str, line: str, status: int, sent: int, more: More = NOTHING_MORE) -> None:
         """One request; `line` is the request line as it was received."""
         if len(self._lines) >= _MOST_WAITING:
             self._lost += 1
             return
-        second = int(time.time())
-        if second != self._second:
-            self._second, self._stamp = second, _stamp(second)
-        text = f'{peer or "-"} - - [{self._stamp}] "{_escaped(line)}" {status} {sent or "-"}\n'
+        text = self._line(peer, line, status, sent, more)
         self._lines.append(text.encode("latin-1", "replace"))
         if self._asleep:
             self._asleep = False
@@ -78,25 +76,10 @@ class AccessLog:
         del self._lines[: len(lines)]
         if self._lost:
             lost, self._lost = self._lost, 0
-            lines.insert(0, f"- - - [{_stamp(int(time.time()))}] {lost} lines were lost here\n".encode())
+            lines.insert(0, said_lost(lost, self._form).encode())
         data = b"".join(lines)
         try:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError:
             self._lost += len(lines)
-
-
-def _stamp(second: int) -> str:
-    now = time.localtime(second)
-    sign, offset = ("-" if now.tm_gmtoff < 0 else "+"), abs(now.tm_gmtoff) // 60
-    return time.strftime(
-        f"%d/{_DAY[now.tm_mon - 1]}/%Y:%H:%M:%S {sign}{offset // 60:02}{offset % 60:02}", now
-    )
-
-
-def _escaped(line: str) -> str:
-    """As httpd escapes what a client chose: nothing it sends can end the field or the line."""
-    if line.isprintable() and '"' not in line and "\\" not in line:
-        return line
-    return line.encode("unicode_escape").decode("ascii").replace('"', '\\"')

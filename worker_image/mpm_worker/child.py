@@ -15,6 +15,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mpm_worker.accessformat import More
 from mpm_worker.accesslog import AccessLog
 from mpm_worker.app import AppError, load_app
 from mpm_worker.client import Client
@@ -22,6 +23,7 @@ from mpm_worker.entrance import Entrance
 from mpm_worker.http import Connection
 from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
+from mpm_worker.requestid import first_part, request_id
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
 from mpm_worker.stack import Stacks
@@ -76,6 +78,7 @@ class Child:
         self.app: Application
         self.log: AccessLog | None = None
         self.entrance: Entrance | None = None
+        self._first_part = first_part()
         self._cells = board.live
         self._channel, self._hooks = channel, hooks
         self._wake: Callable[[], None] = lambda: None
@@ -123,7 +126,7 @@ class Child:
 
             self.app = StaticFiles(self.options.static, self.app)
         if self.options.access_log:
-            self.log = AccessLog(self.options.access_log)
+            self.log = AccessLog(self.options.access_log, self.options.access_log_format)
         if Entrance.needed(self.options, self.listeners):
             self.entrance = Entrance(self.options, self.listeners)
         first = self.listeners.all[0]
@@ -225,6 +228,7 @@ class Child:
             self.tell(ALARM)
         client = Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
         client.timeout = timeout
+        connection.label = f"{self._first_part}-{client.number:x}"
         if self.entrance is not None:
             self.entrance.welcome(client, listener, self._cells[Live.CERTIFICATES])
         return client
@@ -295,7 +299,25 @@ class Child:
     def logged(self, client: Client, request: Request | None, status: int, sent: int, slot: Slot) -> None:
         if self.log is not None:
             slot.state(LOGGING)
-            self.log.add(_name(client), "-" if request is None else _line(request), status, sent)
+            line = "-" if request is None else _line(request)
+            if self.log.wants_more:
+                self.log.add(_name(client), line, status, sent, self._more(client, request, slot))
+            else:
+                self.log.add(_name(client), line, status, sent)
+
+    def _more(self, client: Client, request: Request | None, slot: Slot) -> More:
+        cgi = {} if request is None else request.cgi
+        seconds = self.board.last[slot.index]
+        return More(
+            cgi.get("HTTP_REFERER", ""),
+            cgi.get("HTTP_USER_AGENT", ""),
+            cgi.get("HTTP_HOST", ""),
+            seconds,
+            # Only the event loop holds requests that have no slot: elsewhere they wait in the kernel.
+            max(0.0, slot.mark - seconds - client.since) if client.held else 0.0,
+            f"{self.row}-{slot.index - self.row * self.board.threads}",
+            request_id(client.connection),
+        )
 
 
 def _name(client: Client) -> str:
@@ -332,6 +354,7 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
     """Run one request in a slot. What becomes of the connection is for its owner to do."""
     if client.trusted and child.entrance is not None:
         child.entrance.forward(client, request)
+    client.connection.serial = client.served
     if child.options.hostname_lookups:
         child.look_up(client, slot)
     slot.request(*child.shown(client, request))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mpm_worker import proxy_protocol
 from mpm_worker.forwarded import Networks, client_of
+from mpm_worker.requestid import given
 from mpm_worker.say import say
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Entrance:
     def forward(self, client: Client, request: Request) -> None:
         """Take the client, the scheme and the host from the fields of a trusted proxy, for this request."""
         connection = client.connection
+        connection.given_id = given(request.cgi)
         peer, environ = client.origin
         found = client_of(request.cgi, self._networks, self._kind)
         if found.address:

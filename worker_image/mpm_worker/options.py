@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker.accessformat import COMBINED, COMMON, JSON
 from mpm_worker.forwarded import AUTO, CUSTOM, STANDARD, Networks
 from mpm_worker.option import (
     EVENT,
@@ -180,6 +181,13 @@ TABLE: tuple[Option, ...] = (
     ),
     Option("access-log", text, "", "Where the access log goes; - is standard output", "PATH|-"),
     Option(
+        "access-log-format",
+        Choice((COMMON, COMBINED, JSON)),
+        COMMON,
+        "Lines of the access log; json has the request's time, its wait, slot and id too",
+        "common|combined|json",
+    ),
+    Option(
         "extended-status", switch, False, "Show whole request lines and clients in /server-status", "BOOL"
     ),
     Option(
@@ -274,6 +282,7 @@ class Options:
     static: tuple[Mount, ...]
     async_request_worker_factor: float
     access_log: str
+    access_log_format: str
     extended_status: bool
     hostname_lookups: bool
     control_keys: str

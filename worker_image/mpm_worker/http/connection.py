@@ -86,7 +86,8 @@ class Connection:
 
     `receive` never raises: what is wrong comes out of `next_request` or `read_body`, where it stands in the
     stream, after the requests before it, and then stays. `peer`, (address, port), `host`, its
-    name if it was looked up, and `environ`, what else it puts into the environ, are the caller's.
+    name if it was looked up, and `environ`, what else it puts into the environ, are the caller's. So are
+    `label`, `given_id` and `serial`, which name its requests.
     """
 
     __slots__ = (
@@ -101,9 +102,12 @@ class Connection:
         "_searched",
         "environ",
         "eof",
+        "given_id",
         "host",
+        "label",
         "limits",
         "peer",
+        "serial",
     )
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
@@ -111,6 +115,8 @@ class Connection:
         self.peer: tuple[str, str] | None = None
         self.host = ""
         self.environ: dict[str, str] | None = None
+        self.label = self.given_id = ""
+        self.serial = 0
         self.eof = False
         self._data = b""
         self._searched = 0

@@ -71,6 +71,8 @@ class Connections:
         self._look = True
         """Whether what the supervisor writes may have changed."""
         self._paused_until = 0.0
+        self._timed = child.log is not None and child.log.wants_more
+        """Whether the log tells how long a request waited for a slot."""
         self._tick_due = 0.0
 
     def ring(self) -> None:
@@ -272,6 +274,8 @@ class Connections:
         self._idle.pop(client, None)
         self._reading.pop(client, None)
         client.held, client.request = True, None
+        if self._timed:
+            client.since = time.monotonic()
         if isinstance(item, ProtocolError):
             client.forget_body()
         self.ready.append((client, item))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.response import CONTINUE, error_response, read_start
+from mpm_worker.requestid import request_id
 from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
 from mpm_worker.wsgi.files import FileWrapper
 from mpm_worker.wsgi.sending import is_tls, send_both, send_file, send_more, send_rest, send_some
@@ -301,7 +302,8 @@ class Exchange(ShortWay):
         """Into wsgi.errors; one write, so that threads do not mix their lines."""
         trace = "" if error is None else "".join(traceback.format_exception(error))
         try:
-            self._errors.write(f"{self._request.method} {self._request.target_text}: {message}\n{trace}")
+            line = f"{self._request.method} {self._request.target_text}"
+            self._errors.write(f"[{request_id(self._connection)}] {line}: {message}\n{trace}")
             self._errors.flush()
         except (OSError, ValueError):
             pass  # a full disk or a closed pipe must not cost the client its answer
