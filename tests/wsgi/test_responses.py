@@ -179,6 +179,12 @@ def test_a_status_without_content_has_none_and_keeps_the_connection(
     assert [outcome.keep_alive for outcome in talk.outcomes] == [True, True]
 
 
+def test_a_304_without_content_does_not_say_that_the_content_is_empty(ask: Any) -> None:
+    """RFC 9110, 8.6: its Content-Length would be that of the 200."""
+    for content in ([], [b""], lambda: iter([])):
+        assert "content-length" not in ask(answer(content, [("ETag", '"a"')], "304 Not Modified")).headers
+
+
 # -- a declared length that is wrong
 
 

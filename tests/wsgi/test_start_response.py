@@ -32,6 +32,39 @@ def test_write_with_a_declared_length(ask: Any) -> None:
     assert (response.body, response.headers["content-length"]) == (b"abcd", "4")
 
 
+def test_write_past_a_declared_length_is_an_error_for_the_application(connect: Any, responses: Any) -> None:
+    """PEP 3333: else an application that writes for ever would never hear of it."""
+    raised = []
+
+    def app(environ: Environ, start_response: Start) -> Any:
+        write = start_response("200 OK", [("Content-Length", "4")])
+        while True:
+            try:
+                write(b"abc")
+            except ValueError as error:
+                raised.append(str(error))
+                raise
+
+    talk = connect(app)
+    talk.send(GET)
+    talk.end()
+    (response,) = responses(talk.read(), ["GET"])
+    assert (response.body, response.whole) == (b"abca", True)
+    assert raised == ["write() was called past the Content-Length of the response (PEP 3333)"]
+    assert "past the Content-Length" in talk.errors.getvalue()
+
+
+def test_a_head_swallows_what_is_written(ask: Any) -> None:
+    def app(environ: Environ, start_response: Start) -> Any:
+        write = start_response("200 OK", [("Content-Length", "2")])
+        for _ in range(5):
+            write(b"a")
+        return []
+
+    response = ask(app, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (response.status, response.body, response.headers["content-length"]) == (200, b"", "2")
+
+
 def test_start_response_may_wait_for_the_first_block(ask: Any) -> None:
     def app(environ: Environ, start_response: Start) -> Any:
         start_response("201 Created", [("X", "y")])

@@ -71,8 +71,8 @@ class Exchange(ShortWay):
         """PEP 3333's write callable: sent when it returns."""
         if not isinstance(block, bytes):
             raise TypeError(f"write() takes bytes, not {type(block).__name__} (PEP 3333)")
-        if block:
-            self._send_block(block)
+        if block and not self._send_block(block) and not self._contentless:
+            raise ValueError("write() was called past the Content-Length of the response (PEP 3333)")
 
     # -- what the application returned
 
@@ -108,8 +108,13 @@ class Exchange(ShortWay):
                 break
 
     def _declare(self, size: int) -> None:
-        """The length of the content, unless the application said it or left all out for a HEAD."""
-        if self._length is None and not self._head_sent and (size or self._request.method != "HEAD"):
+        """The length of the content, unless the application said it.
+
+        Or left all out, where the length would be that of the answer to a GET (RFC 9110, 8.6).
+        """
+        if self._length is not None or self._head_sent:
+            return
+        if size or not (self._request.method == "HEAD" or self._code == 304):
             self._length = size
 
     def _send_block(self, block: bytes) -> bool:
