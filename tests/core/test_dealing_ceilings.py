@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from mpm_operator.core.ceilings import refuse
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan
@@ -234,3 +237,65 @@ def test_new_pods_get_their_share_of_the_kept_connections_once(effective: Callab
         assert decided.memory is not None
         memory = decided.memory
     assert asked == [("shop-1", 0.33)]
+
+
+SEATS = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.integers(1, 8),
+        st.integers(1, 64),
+        st.integers(0, 64),
+        st.sampled_from(["ready", "starting", "silent", "terminating"]),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seats=SEATS, limit=st.integers(1, 400), threads=st.integers(1, 30), surge=st.integers(0, 2))
+def test_old_and_new_pods_together_never_get_more_than_max_request_workers(
+    effective: Callable[..., Any],
+    seats: list[tuple[bool, int, int, int, str]],
+    limit: int,
+    threads: int,
+    surge: int,
+) -> None:
+    """Of any mixture: what is raised fits, old pods get nothing, and no pod more than its own ThreadLimit."""
+    directives = effective({"maxRequestWorkers": limit, "threadsPerChild": threads, "threadLimit": 64})
+    pods = tuple(
+        Pod(
+            f"shop-{number}",
+            PodPhase.TERMINATING if kind == "terminating" else PodPhase.READY,
+            0.0,
+            report=replace(
+                LINE,
+                at=90.0 if kind == "silent" else 100.0,
+                state=PodState.STARTING if kind == "starting" else PodState.SERVING,
+                servers=servers,
+                threads_ceiling=ceiling,
+                thread_limit=own and max(own, ceiling),
+                total=servers * min(ceiling, 25),
+                settings=LINE.settings | {"threadsPerChild": min(ceiling, 25), "processes": servers},
+            ),
+            current=current,
+        )
+        for number, (current, servers, ceiling, own, kind) in enumerate(seats)
+    )
+    living = sum(pod.phase is PodPhase.READY for pod in pods)
+    snapshot = Snapshot(directives, pods, living, fresh(0.0), rolling=surge > 0, surge=surge)
+    lower, raised = controls_of(snapshot)
+    before = after = surge * directives.slots_per_pod
+    for pod in pods:
+        report = pod.report
+        assert report is not None
+        servers = max(report.servers, 1) if pod.current else report.servers
+        ceiling = raised.get(pod.name, {}).get("threadsCeiling", report.threads_ceiling)
+        most = report.thread_limit or 64
+        assert ceiling <= max(report.threads_ceiling, most)
+        assert pod.current or ceiling == report.threads_ceiling
+        assert pod.current or not {"processes", "maxConnectionsPerChild"} & raised.get(pod.name, {}).keys()
+        before += max(report.threads_ceiling * servers, report.total)
+        after += max(ceiling * servers, report.total)
+    assert after <= max(before, directives.max_request_workers)
+    for changes in lower.values():
+        assert changes.get("threadsPerChild", 1) <= changes.get("threadsCeiling", 64)
