@@ -16,6 +16,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from mpm_worker.child import serve_slot
+from mpm_worker.compiled import receive
 from mpm_worker.http import ProtocolError
 from mpm_worker.say import say
 from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ
@@ -172,7 +173,9 @@ def _quiet(bell: int) -> None:
 
 def converse(child: Child, client: Client, slot: Slot) -> None:
     """All requests of one connection, in the thread that accepted it."""
-    while (request := _await_request(child, client, slot)) is not None:
+    waiter = select.poll()
+    waiter.register(client.descriptor, select.POLLIN)
+    while (request := _await_request(child, client, slot, waiter)) is not None:
         outcome = serve_slot(child, client, request, slot)
         if not outcome.keep_alive:
             if not outcome.abort:
@@ -184,11 +187,9 @@ def converse(child: Child, client: Client, slot: Slot) -> None:
         slot.state(KEEPALIVE)
 
 
-def _await_request(child: Child, client: Client, slot: Slot) -> Request | None:
+def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll) -> Request | None:
     """The next request of the connection; None when it is to be closed."""
     connection = client.connection
-    waiter = select.poll()
-    waiter.register(client.descriptor, select.POLLIN)
     started = 0.0  # when the first byte of a head was seen
     while True:
         try:
@@ -229,7 +230,7 @@ def _receive(client: Client, waiter: select.poll, seconds: float) -> bool:
         return True
     if not waiter.poll(seconds * 1000 + 1):
         return False
-    client.connection.receive(os.read(client.descriptor, 65536))
+    client.connection.receive(receive(client.descriptor, 65536))
     return True
 
 
