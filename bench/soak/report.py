@@ -169,7 +169,7 @@ def _failures(peer: Figures | None) -> list[str]:
     return [
         "",
         "Deployment + HPA: gunicorn (gthread, 8 threads), a preStop sleep of 5 s, the default rolling "
-        "update; the HPA is its formula on the CPU of the pods' control groups (averageValue 140m) each 15 s, "
-        "without a window for scaling down. Its run is smaller. Its failures by what was being done: "
+        "update; the HPA is its formula on the CPU of the pods' control groups (averageValue 140m) each "
+        "15 s, without a window for scaling down. Its run is smaller. Its failures by what was being done: "
         f"{told}.",
     ]

@@ -13,8 +13,8 @@ import time
 from typing import Any
 
 ADMIN_PORT = 9090
-TRIES = 100
-"""A tenth of a second apart: a pod has its address before its admin port listens."""
+TRIES = 900
+"""A tenth of a second apart: a pod has its address long before its admin port listens."""
 
 
 async def follow(name: str, address: str) -> None:
