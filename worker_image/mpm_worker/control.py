@@ -6,8 +6,6 @@ because its number must grow.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 from dataclasses import dataclass
@@ -24,6 +22,10 @@ def sign(key: bytes, pod_uid: str, boot: str, sequence: int, method: str, path: 
 
     :param path: as in the request line, query included
     """
+    # With the first call: OpenSSL's library, which they load, costs a tenth of the start.
+    import hashlib
+    import hmac
+
     digest = hashlib.sha256(body).hexdigest()
     message = "\n".join((pod_uid, boot, str(sequence), method, path, digest))
     return SCHEME + hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
@@ -111,6 +113,8 @@ def verify(call: Call, keys: Mapping[int, bytes], pod_uid: str, boot: str, last:
         raise Refused("X-MPM-Signature is missing or not v1=HEX")
     if not (call.sequence.isascii() and call.sequence.isdigit() and len(call.sequence) <= 18):
         raise Refused("X-MPM-Sequence is missing or not a whole number")
+    import hmac
+
     sequence = int(call.sequence)
     given = call.signature.encode("utf-8", "replace")
     fitting = [
