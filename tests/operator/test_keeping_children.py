@@ -162,7 +162,10 @@ def test_a_webserver_without_its_code_waits_for_it(stage: Stage) -> None:
 
 def test_a_template_that_the_server_refuses_changes_nothing(shop: Stage) -> None:
     before = shop.need("deployment")["metadata"]["generation"]
-    shop.patch({"spec": {"podTemplate": {"spec": {"priority": "high"}}}})
+    template = {"spec": {"priority": "high"}}
+    shop.patch(
+        {"spec": {"podTemplate": template, "mpm": {"threadsPerChild": 2}, "http": {"timeoutSeconds": 9}}}
+    )
     shop.until(
         lambda: shop.condition("Accepted") == ("False", "TemplateRefused"),
         15,
@@ -170,7 +173,12 @@ def test_a_template_that_the_server_refuses_changes_nothing(shop: Stage) -> None
     )
     assert "priority" in shop.message("Accepted")
     assert shop.need("deployment")["metadata"]["generation"] == before
+    shop.until(lambda: shop.boards()[0]["settings"]["timeoutSeconds"] == 9, 10, "what any pod can take")
+    assert shop.boards()[0]["settings"]["threadsPerChild"] == 5, "the pods are those of the old template"
     shop.patch({"spec": {"podTemplate": None}})
+    shop.until(
+        lambda: shop.boards()[0]["settings"]["threadsPerChild"] == 2, 10, "what goes with the template"
+    )
     shop.until(lambda: shop.condition("Accepted")[0] == "True", 15, "the spec to be accepted again")
 
 

@@ -108,8 +108,14 @@ class Observer:
         memory: Memory,
         deployment: Object | None,
         rolled_back: str = "",
+        *,
+        in_force: bool = True,
     ) -> Snapshot:
-        """Return what is there of the WebServer now; `deployment` = None for one that is just being made."""
+        """Return what is there of the WebServer now; `deployment` = None for one that is just being made.
+
+        in_force: whether `effective` is what the Deployment's template was made for. Else no pod is current:
+            none gets what may be another MPM's.
+        """
         bodies = [body for body in self._caches[PODS].of(key) if not _over(body)]
         known = self._sightings.setdefault(key, {})
         for uid in known.keys() - {uid_of(body) for body in bodies}:
@@ -119,6 +125,9 @@ class Observer:
         pods = [self._pod(body, known, endpoints, template) for body in bodies]
         if deployment is not None:
             pods += self._asked(key, deployment, pods)
+        rolling = deployment is not None and _rolling(deployment, pods)
+        if not in_force:
+            pods = [replace(pod, current=False) for pod in pods]
         status = server.get("status") or {}
         return Snapshot(
             effective=effective,
@@ -127,7 +136,7 @@ class Observer:
             memory=memory,
             desired_before=status.get("desiredReplicas"),
             manual_replicas=spec.replicas,
-            rolling=deployment is not None and _rolling(deployment, pods),
+            rolling=rolling,
             surge=_surge(deployment) if deployment is not None else 0,
             paused=spec.paused,
             foreign_scaler=self.foreign_scaler(key),

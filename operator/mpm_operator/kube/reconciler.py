@@ -68,6 +68,8 @@ class _Done:
     verdict: Verdict
     effective: Effective
     rolled_back: str = ""
+    in_force: bool = True
+    """The Deployment has the template that these directives go with."""
 
 
 @dataclass(slots=True)
@@ -165,7 +167,7 @@ class Reconciler:
         cached = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name)
         now = (cached or before) if before is not None else None
         snapshot = self._tools.observer.snapshot(
-            key, server, spec, done.effective, known.memory, now, done.rolled_back
+            key, server, spec, done.effective, known.memory, now, done.rolled_back, in_force=done.in_force
         )
         return await self._act(key, server, spec, known, owner, snapshot, verdict)
 
@@ -232,13 +234,13 @@ class Reconciler:
     ) -> _Done:
         """Apply what differs; return what is in force and what there is to say of the spec."""
         if known.defect is not None and self._tools.clock() < known.defect.until:
-            return replace(done, verdict=known.defect.verdict)
+            return replace(done, verdict=known.defect.verdict, in_force=False)
         try:
             wanted = self._tools.builder.build(key, owner, server, spec, running, replicas)
             done = _Done(done.verdict, wanted.effective, wanted.rolled_back)
             verdict = await self._apply(key, owner, wanted, running)
         except NoCode as error:
-            return replace(done, verdict=Verdict(False, "ConfigMapNotFound", str(error)))
+            return replace(done, verdict=Verdict(False, "ConfigMapNotFound", str(error)), in_force=False)
         except EXPECTED:
             raise
         except Exception as error:
@@ -246,9 +248,11 @@ class Reconciler:
             logger.exception("%s: the children could not be brought into line", key)
             metrics.RECONCILES.labels("defect").inc()
             known.defect = Defect.after(known.defect, self._tools.clock(), defect(error))
-            return replace(done, verdict=known.defect.verdict)
+            return replace(done, verdict=known.defect.verdict, in_force=False)
         known.defect = None
-        return replace(done, verdict=verdict)
+        live = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name)
+        in_force = live is None or generation_of(live) == wanted.children.generation
+        return replace(done, verdict=verdict, in_force=in_force)
 
     async def _apply(self, key: Key, owner: Owner, wanted: Wanted, running: Object | None) -> Verdict:
         built, corrections = wanted.children, wanted.corrections
