@@ -55,7 +55,7 @@ cluster-down:  ## End that cluster and everything it left
 fuzz: $(VENV)/.dev-installed  ## Ten minutes of fuzzing the HTTP core: crashes, cuts, h11, the two twins
 	PYTHONPATH=tests/fuzz $(BIN)/python tests/fuzz/run.py --seconds 600
 
-bench-http: $(VENV)/.run-installed  ## Measure the worker beside other HTTP servers (25 minutes; needs wrk)
+bench-http: $(VENV)/.run-installed  ## Measure the worker beside other HTTP servers (25 minutes at most; needs wrk)
 	$(BIN)/python bench/http/run.py --write
 
 bench-scoreboard: $(VENV)/.run-installed  ## Measure what the scoreboard costs (3 minutes; needs wrk)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-OURS, AGAIN = "mpm-worker", "mpm-worker again"
+OURS, AGAIN, PURE = "mpm-worker", "mpm-worker again", "mpm-worker pure"
 THREADED = ("granian", "uWSGI", "gunicorn", "waitress", "cheroot")
 BEGIN, END = "<!-- bench-http: begin -->", "<!-- bench-http: end -->"
 
@@ -133,7 +133,7 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         "c=8",
         "cpu_us",
         1.0,
-        "hello, prefork: CPU ≤ 1.0 × bjoern and fastwsgi (the compiled hot path is not written)",
+        "hello, prefork: CPU ≤ 1.0 × bjoern and fastwsgi",
         ("bjoern", "fastwsgi"),
     )
     yield from _sleeping(results)

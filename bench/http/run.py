@@ -2,8 +2,10 @@
 
 Interleaved: in each round every server is started, measured and stopped, in an order that turns from round to
 round, so that a slow minute of the machine hits them alike; ratios are of figures from the same round.
-Ours runs twice a round: the ratio of the two is what noise alone can do. Needs wrk, and nginx for its rows
-(Debian packages; installed when this runs as root); the Python servers come from PyPI into the user's cache.
+Ours runs twice a round: the ratio of the two is what noise alone can do. Its pure-Python twin has a row
+too. It ends within --minutes: what of the later rounds finds no time is left out, and said. Needs wrk, and nginx
+for its rows (Debian packages; installed when this runs as root); the Python servers come from PyPI into the
+user's cache.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import report
@@ -56,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of one run of wrk")
+    parser.add_argument("--minutes", type=float, default=24, help="no measurement begins later than this")
     parser.add_argument("--only", help=f"some of {','.join(s.name for s in SCENARIOS)}")
     parser.add_argument("--peers", help="only these servers beside ours")
     parser.add_argument("--quick", action="store_true", help="one round of 1 s, few peers")
@@ -101,14 +105,23 @@ def _measure(
     mine = [ours(), ours(report.AGAIN)]
     if arguments.against:
         mine.append(ours("mpm-worker before", arguments.against.resolve()))
+    end = time.monotonic() + arguments.minutes * 60
     for round_ in range(arguments.rounds):
         for scenario in chosen:
             for turn in range(scenario.rounds):
                 number = round_ * scenario.rounds + turn
                 peers = mine + _peers(arguments, scenario, first=number == 0)
+                if number == 0 or scenario.name == "hello":
+                    peers.append(ours(report.PURE, compiled=False))
                 shift = number % len(peers)
+                if time.monotonic() >= end:
+                    print(
+                        f"{number + 1} {scenario.name:12} is left out: {arguments.minutes:g} minutes are over"
+                    )
+                    continue
                 for peer in peers[shift:] + peers[:shift]:
-                    _once(bench, scenario, peer, number, results)
+                    near = peer in mine or peer.name in FAST or peer.name in scenario.rivals
+                    _once(bench if near else replace(bench, seconds=1), scenario, peer, number, results)
                 if scenario.name == "sleep":
                     took = app_milliseconds()
                     results.add("sleep", "app alone", report.OURS, "ms", number, took)
@@ -151,10 +164,11 @@ def _section(results: report.Results, arguments: argparse.Namespace) -> str:
         f"on the same CPUs ({load[2]:.1f} processes wanted to run on average over "
         f"15 minutes: above 3, other work disturbed the latencies).",
         "Every server has 2 processes, the threaded ones 16 threads in each. Ours is the event MPM with its "
-        "scoreboard on, as always. *µs CPU/request* is CPU of the server's whole process tree per request. "
-        "Figures are medians over the rounds, [least–most]; ratios are of the same round; the second row of "
-        "ours, and A/A, say what noise alone does. `hello`: a 14-byte answer. wrk repeats one request, which "
-        "our reader remembers for each connection; in *64 requests in turn* it can't.",
+        "scoreboard on, as always, and the hot path compiled; *pure* is its pure-Python twin. *µs CPU/request* "
+        "is CPU of the server's whole process tree per request. Figures are medians over the rounds, "
+        "[least–most]; ratios are of the same round; the second row of ours, and A/A, say what noise alone "
+        "does; servers that are far behind are measured once, for 1 s. `hello`: a 14-byte answer. wrk repeats "
+        "one request, which our reader remembers for each connection; in *64 requests in turn* it can't.",
         "### Goals",
         report.goals(results),
     ]

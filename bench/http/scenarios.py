@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from measure import ONE_HEADER, TWELVE_HEADERS, IdleClients, Seen, Wrk, pss_mib, starved, wrk
-from servers import FAST, Job, Peer, Running, free_port
+from servers import FAST, PROCESSES, Job, Peer, Running, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,12 +48,13 @@ class Scenario:
     rivals: tuple[str, ...] = ()
     """Peers that a goal names, beyond the strongest threaded ones."""
     rounds: int = 1
+    processes: int = PROCESSES
 
     def measure(self, bench: Bench, peer: Peer) -> list[Row]:
         """Start, measure, stop."""
         log = bench.folder / f"{peer.name}.log"
         own = self.options if peer.name.startswith("mpm-worker") else ()
-        job = Job(free_port(), bench.folder, self.module, str(log) if self.logs else "", own)
+        job = Job(free_port(), bench.folder, self.module, str(log) if self.logs else "", own, self.processes)
         server = Running(peer, bench.python, job)
         try:
             return list(self.run(bench, server))
@@ -144,7 +145,7 @@ def _start(bench: Bench, server: Running) -> Iterator[Row]:
     )
 
 
-_PREFORK = ("--mpm", "prefork", "--processes", "8")
+_PREFORK = ("--mpm", "prefork")
 _KEEP = ("--keep-alive-timeout", "600")
 
 SCENARIOS = (
@@ -166,10 +167,11 @@ SCENARIOS = (
     ),
     Scenario(
         "prefork",
-        "Hello, prefork (8 processes)",
+        "Hello, prefork (8 processes of each)",
         ("bjoern", "fastwsgi"),
         _load("/", (8,)),
         options=_PREFORK,
+        processes=8,
         rivals=("bjoern", "fastwsgi"),
     ),
     Scenario("sleep", "Blocking app, 10 ms", (*THREADED, "bjoern"), _sleep),

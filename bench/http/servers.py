@@ -1,4 +1,4 @@
-"""The servers that are compared and how each is started: two processes, 16 threads in each if it has any."""
+"""The servers that are compared and how each is started, with 16 threads in each process if it has any."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What a server shall serve. `log` is the path of its access log, empty for none."""
+    """What a server shall serve, in how many processes. `log`: path of its access log, empty for none."""
 
     port: int
     folder: Path
     module: str = "plain"
     log: str = ""
     options: tuple[str, ...] = ()
+    processes: int = PROCESSES
 
 
 @dataclass(frozen=True)
@@ -57,28 +58,38 @@ class Peer:
 def _ours(python: Path, job: Job) -> list[str]:
     command = [str(python), "-P", "-m", "mpm_worker", "--bind", f"127.0.0.1:{job.port}"]
     command += ["--admin", "127.0.0.1:0", "--max-keep-alive-requests", "0"]
+    command += ["--processes", str(job.processes)]
     if "--mpm" not in job.options:
-        command += ["--mpm", "event", "--processes", str(PROCESSES)]
-        command += ["--threads", str(THREADS), "--thread-limit", str(THREADS)]
+        command += ["--mpm", "event", "--threads", str(THREADS), "--thread-limit", str(THREADS)]
     command += ["--access-log", job.log] if job.log else []
     return [*command, *job.options, f"{job.module}:application"]
 
 
-def ours(name: str = "mpm-worker", folder: Path = WORKER) -> Peer:
-    """Our worker, from the sources in `folder`."""
-    return Peer(name, THREADED, _ours, can_log=True, environment={"PYTHONPATH": str(folder)})
+def ours(name: str = "mpm-worker", folder: Path = WORKER, *, compiled: bool = True) -> Peer:
+    """Our worker, from the sources in `folder`; compiled where that was built."""
+    environment = {"PYTHONPATH": str(folder)} | ({} if compiled else {"MPM_COMPILED": "0"})
+    return Peer(name, THREADED, _ours, can_log=True, environment=environment)
 
 
 def _gunicorn(python: Path, job: Job) -> list[str]:
     command = [str(python.with_name("gunicorn")), "-b", f"127.0.0.1:{job.port}", "-k", "gthread"]
-    command += ["-w", str(PROCESSES), "--threads", str(THREADS), "--keep-alive", "60", "--log-level", "error"]
+    command += [
+        "-w",
+        str(job.processes),
+        "--threads",
+        str(THREADS),
+        "--keep-alive",
+        "60",
+        "--log-level",
+        "error",
+    ]
     command += ["--no-control-socket", *(["--access-logfile", job.log] if job.log else [])]
     return [*command, f"{job.module}:application"]
 
 
 def _granian(python: Path, job: Job) -> list[str]:
     command = [str(python.with_name("granian")), "--interface", "wsgi", "--host", "127.0.0.1"]
-    command += ["--port", str(job.port), "--workers", str(PROCESSES), "--blocking-threads", str(THREADS)]
+    command += ["--port", str(job.port), "--workers", str(job.processes), "--blocking-threads", str(THREADS)]
     command += [
         "--log-level",
         "info" if job.log else "error",
@@ -89,14 +100,21 @@ def _granian(python: Path, job: Job) -> list[str]:
 
 def _uwsgi(python: Path, job: Job) -> list[str]:
     command = [str(python.with_name("uwsgi")), "--http11-socket", f"127.0.0.1:{job.port}", "--master"]
-    command += ["--processes", str(PROCESSES), "--threads", str(THREADS), "--enable-threads", "--die-on-term"]
+    command += [
+        "--processes",
+        str(job.processes),
+        "--threads",
+        str(THREADS),
+        "--enable-threads",
+        "--die-on-term",
+    ]
     command += ["--listen", "511", "--need-app", "--module", f"{job.module}:application"]
     return command + (["--logto", job.log] if job.log else ["--disable-logging", "--logto", os.devnull])
 
 
 def _uvicorn(python: Path, job: Job) -> list[str]:
     command = [str(python.with_name("uvicorn")), "--host", "127.0.0.1", "--port", str(job.port)]
-    command += ["--workers", str(PROCESSES), "--no-access-log", "--log-level", "error"]
+    command += ["--workers", str(job.processes), "--no-access-log", "--log-level", "error"]
     return [*command, "asgi_hello:application"]
 
 
@@ -107,6 +125,7 @@ def _launched(name: str) -> Callable[[Path, Job], list[str]]:
         name,
         str(job.port),
         job.module,
+        str(job.processes),
     ]
 
 

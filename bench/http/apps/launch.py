@@ -1,4 +1,4 @@
-"""Starts two processes of a server whose command line starts one: `launch.py SERVER PORT MODULE`."""
+"""Starts processes of a server whose command line starts one: `launch.py SERVER PORT MODULE PROCESSES`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def waitress(app: Any, port: int) -> None:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", port))
-    fork_one()
+    fork()
     serve(app, sockets=[sock], threads=THREADS, backlog=511, connection_limit=20000)
 
 
 def cheroot(app: Any, port: int) -> None:
     from cheroot.wsgi import Server
 
-    fork_one()
+    fork()
     server = Server(("127.0.0.1", port), app, numthreads=THREADS, request_queue_size=511)
     server.reuse_port = True
     server.safe_start()
@@ -35,25 +35,27 @@ def cheroot(app: Any, port: int) -> None:
 def bjoern(app: Any, port: int) -> None:
     import bjoern as server
 
-    fork_one()
+    fork()
     server.run(app, "127.0.0.1", port, reuse_port=True)
 
 
 def fastwsgi(app: Any, port: int) -> None:
     import fastwsgi as server
 
-    fork_one()
+    fork()
     server.run(app, "127.0.0.1", port, loglevel=0)
 
 
-def fork_one() -> None:
-    """The parent serves too and takes the child with it: both are in the group that is ended."""
+def fork() -> None:
+    """The parent serves too; all are in the group that is ended."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    os.fork()
+    for _ in range(int(sys.argv[4]) - 1):
+        if not os.fork():
+            return
 
 
 if __name__ == "__main__":
-    name, port_text, module = sys.argv[1:]
+    name, port_text, module = sys.argv[1:4]
     application = importlib.import_module(module).application
     {"waitress": waitress, "cheroot": cheroot, "bjoern": bjoern, "fastwsgi": fastwsgi}[name](
         application, int(port_text)
