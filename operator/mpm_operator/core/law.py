@@ -140,10 +140,10 @@ def staff(load: float, slots: int, burst: int, percent: int, pooled: bool) -> in
     Threads first, then pods: a request waits only where the burst is exhausted, so that is what
     waitProbabilityPercent promises; pods for the ordinary slots alone would pay for it twice.
     """
-    if pooled or burst <= slots:
+    if burst <= slots:
         return pods_for(load, slots, percent, pooled=pooled)
-    at_ceiling = pods_for(load, burst, percent, pooled=False)
-    return max(at_ceiling, pods_for(load, slots, max(percent, BURST_PERCENT), pooled=False))
+    at_ceiling = pods_for(load, burst, percent, pooled=pooled)
+    return max(at_ceiling, pods_for(load, slots, max(percent, BURST_PERCENT), pooled=pooled))
 
 
 def burst_slots(effective: Effective, load: Load, seen: Survey, have: int) -> int:
