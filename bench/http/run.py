@@ -3,9 +3,9 @@
 Interleaved: in each round every server is started, measured and stopped, in an order that turns from round to
 round, so that a slow minute of the machine hits them alike; ratios are of figures from the same round.
 Ours runs twice a round: the ratio of the two is what noise alone can do. Its pure-Python twin has a row
-too. It ends within --minutes: what of the later rounds finds no time is left out, and said. Needs wrk, and nginx
-for its rows (Debian packages; installed when this runs as root); the Python servers come from PyPI into the
-user's cache.
+too. It ends within --minutes: what of the later rounds finds no time is left out, and said. Needs wrk, and
+nginx for its rows (Debian packages; installed when this runs as root); the Python servers come from PyPI into
+the user's cache.
 """
 
 from __future__ import annotations
@@ -164,11 +164,11 @@ def _section(results: report.Results, arguments: argparse.Namespace) -> str:
         f"on the same CPUs ({load[2]:.1f} processes wanted to run on average over "
         f"15 minutes: above 3, other work disturbed the latencies).",
         "Every server has 2 processes, the threaded ones 16 threads in each. Ours is the event MPM with its "
-        "scoreboard on, as always, and the hot path compiled; *pure* is its pure-Python twin. *µs CPU/request* "
-        "is CPU of the server's whole process tree per request. Figures are medians over the rounds, "
+        "scoreboard on, as always, and the hot path compiled; *pure* is its pure-Python twin. *µs "
+        "CPU/request* is CPU of the server's whole process tree. Figures are medians over the rounds, "
         "[least–most]; ratios are of the same round; the second row of ours, and A/A, say what noise alone "
-        "does; servers that are far behind are measured once, for 1 s. `hello`: a 14-byte answer. wrk repeats "
-        "one request, which our reader remembers for each connection; in *64 requests in turn* it can't.",
+        "does; servers that are far behind are measured once, for 1 s. `hello`: a 14-byte answer. wrk "
+        "repeats one request, which our reader remembers for each connection; with *64 in turn* it can't.",
         "### Goals",
         report.goals(results),
     ]
