@@ -15,11 +15,11 @@ CLIENTS, PERIOD = 100, 0.4
 
 def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
     """threadsPerChild 4 → 6 over so many pods, under load: seconds until the last scoreboard shows it."""
-    mpm = {"threadsPerChild": 4, "threadLimit": 8, "startServers": pods, "maxRequestWorkers": pods * 16}
+    mpm = {"threadsPerChild": 4, "threadLimit": 8, "startServers": pods, "maxRequestWorkers": pods * 64}
     with watched(stage):
         prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
-        with clients(stage, CLIENTS, PERIOD, 20):
+        with clients(stage, CLIENTS // 4, PERIOD, 5):
             time.sleep(5)
             there = {pod.name for pod in stage.serving()}
             stage.change({"mpm": {"threadsPerChild": 6}})
@@ -47,15 +47,19 @@ def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
     }
 
 
-def undo(stage: Stage, pods: int = 12, at_least: int = 5) -> dict[str, Any]:
-    """Load comes back while pods quiesce: seconds until each of these serves again, and pods created."""
+def undo(stage: Stage, pods: int = 20, at_least: int = 5) -> dict[str, Any]:
+    """Load comes back while a quarter of the pods quiesces: seconds until these serve again, pods created.
+
+    The load that comes back needs nearly all of them.
+    """
     with watched(stage):
-        prepare(stage, mpm={"startServers": pods}, scaling={"minReplicas": pods})
+        mpm = {"threadsPerChild": 2, "threadLimit": 2, "startServers": pods, "maxRequestWorkers": 60}
+        prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
-        with clients(stage, CLIENTS, PERIOD, 10):
+        with clients(stage, CLIENTS, PERIOD, 5):
             time.sleep(8)
             stage.change({"scaling": {"minReplicas": 1}})
-            record, quiet = stage.record, set[str]()
+            record = stage.record
 
             def leaving() -> set[str]:
                 with record.lock:
@@ -69,7 +73,7 @@ def undo(stage: Stage, pods: int = 12, at_least: int = 5) -> dict[str, Any]:
 
             stage.until("pods to quiesce", lambda: len(leaving()) >= at_least, 60)
             there = set(record.pods)
-            stage.demand(250)
+            stage.demand(130)
             began = time.time()
             quiet = leaving()
             time.sleep(10)
