@@ -38,7 +38,8 @@ CHANGES: tuple[dict[str, object], ...] = (
 
 
 def first(traces: Sequence[str], sampled: Sequence[str], seeds: int) -> list[Job]:
-    """Return the runs that can be named beforehand, seed by seed: time that runs out costs seeds.
+    """Return the runs that can be named beforehand, ours first, then seed by seed: time that runs out costs
+    seeds of what ours is compared with.
 
     Peers run at every target with TUNING_SEEDS seeds; what `last` names has all. `sampled` = the traces of
     the sampled design, some of `traces`.
@@ -54,7 +55,7 @@ def first(traces: Sequence[str], sampled: Sequence[str], seeds: int) -> list[Job
                     for target in targets(peer, balancer)
                 ]
         found += _design(sampled, seed)
-    return found
+    return sorted(found, key=lambda job: (job.policy != OURS or bool(job.setting), job.seed))
 
 
 def last(traces: Sequence[str], best: Callable[[str, Balancer, str], set[float]], seeds: int) -> list[Job]:
