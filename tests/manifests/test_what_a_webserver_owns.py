@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -110,6 +110,19 @@ def test_pods_meet_the_restricted_pod_security_standard(build: Callable[..., Chi
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert spec["automountServiceAccountToken"] is False
+
+
+def test_pods_are_spread_over_zones_and_nodes_and_an_addition_keeps_that(
+    build: Callable[..., Children],
+) -> None:
+    def keys(**spec: Any) -> dict[str, str]:
+        template = build({"podTemplate": {"spec": spec}}).deployment["spec"]["template"]["spec"]
+        return {one["topologyKey"]: one["whenUnsatisfiable"] for one in template["topologySpreadConstraints"]}
+
+    ours = {"topology.kubernetes.io/zone": "ScheduleAnyway", "kubernetes.io/hostname": "ScheduleAnyway"}
+    assert keys() == ours
+    theirs = {"topologyKey": "rack", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    assert keys(topologySpreadConstraints=[theirs]) == ours | {"rack": "DoNotSchedule"}
 
 
 def test_more_servers_get_more_memory_and_there_is_always_a_limit(build: Callable[..., Children]) -> None:
