@@ -221,9 +221,10 @@ def goals(found: Iterable[Verdict]) -> str:
 
 def equal_violations(runs: Runs) -> str:
     """Return ours beside each peer tuned per trace."""
+    peers = (*FORMULAS, WITH_BURST)
     lines = [
-        "| trace, balancer | ours: violations %, pod-seconds | " + " | ".join(FORMULAS) + " |",
-        "| --- | --- |" + " --- |" * len(FORMULAS),
+        "| trace, balancer | ours: violations %, pod-seconds | " + " | ".join(peers) + " |",
+        "| --- | --- |" + " --- |" * len(peers),
     ]
     for trace, balancer in product(runs.traces, Balancer):
         rows = runs.get(trace, balancer, OURS, 0.0)
@@ -231,7 +232,7 @@ def equal_violations(runs: Runs) -> str:
             continue
         mine = middle(rows, "pod_seconds")
         cells = [f"{trace}, {balancer.value}", f"{middle(rows, 'violations'):.3f}, {mine:,.0f}"]
-        for peer in FORMULAS:
+        for peer in peers:
             best = tuned_per_trace(runs, trace, balancer, peer)
             cells.append("–" if best is None else _beside(best, mine))
         lines.append(f"| {' | '.join(cells)} |")
