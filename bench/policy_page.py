@@ -26,8 +26,8 @@ HOUR_GOAL_S = 10.0
 TUNED = """
 Each peer at the target that is cheapest for this trace and balancer among those that meet the trace's goal
 of violations (or violate no more than ours); where none does, at the one with the fewest. Nothing of ours
-is tuned. In a cell: that target, its violations, our pod-seconds against its. The last column is nothing that can be
-had: Knative's law with our burst threads, to show what the law alone is worth beside theirs.
+is tuned. In a cell: that target, its violations, our pod-seconds against its. The last column is nothing
+that can be had: Knative's law with our burst threads, to show what the law alone is worth beside theirs.
 """
 ONE = "Mean violations in percent, and pod-seconds of all traces together."
 PARTS = """

@@ -180,10 +180,9 @@ def _parity(runs: Runs, peer: str) -> Verdict:
     """Judge the worst place against a peer that was tuned for each trace."""
     ratios = {}
     for trace, balancer in product(runs.traces, Balancer):
-        best = tuned_per_trace(runs, trace, balancer, peer)
-        if best is not None:
-            mine = middle(runs.get(trace, balancer, OURS, 0.0), "pod_seconds")
-            ratios[f"{trace}, {balancer.value}"] = mine / best.pod_seconds
+        best, rows = tuned_per_trace(runs, trace, balancer, peer), runs.get(trace, balancer, OURS, 0.0)
+        if best is not None and rows:
+            ratios[f"{trace}, {balancer.value}"] = middle(rows, "pod_seconds") / best.pod_seconds
     goal = f"pod-seconds ≤ {PARITY - 1:+.0%} of {peer}, tuned for each trace and balancer"
     if not ratios:
         return Verdict(goal, "not measured", None)
