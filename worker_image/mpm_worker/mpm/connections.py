@@ -273,11 +273,13 @@ class Connections:
     def _give(self, client: Client, item: Request | ProtocolError) -> None:
         self._idle.pop(client, None)
         self._reading.pop(client, None)
-        client.held, client.request = True, None
+        client.held = True
         if self._timed:
             client.since = time.monotonic()
         if isinstance(item, ProtocolError):
             client.forget_body()
+        else:
+            client.request = None
         self.ready.append((client, item))
 
     def _close(self, client: Client) -> None:

@@ -323,7 +323,8 @@ class Event:
         if isinstance(request, ProtocolError):
             outcome = Outcome(False, request.status, reject(client.sock, request))
             slot.done(outcome.sent)
-            self._child.logged(client, None, request.status, outcome.sent, slot)
+            # Of a refused body the request is known, of a refused head it is not.
+            self._child.logged(client, client.request, request.status, outcome.sent, slot)
             return outcome
         try:
             return serve_slot(self._child, client, request, slot)
