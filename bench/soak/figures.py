@@ -17,7 +17,7 @@ def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
     """threadsPerChild 4 → 6 over so many pods, under load: seconds until the last scoreboard shows it."""
     mpm = {"threadsPerChild": 4, "threadLimit": 8, "startServers": pods, "maxRequestWorkers": pods * 64}
     with watched(stage):
-        prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
+        prepare(stage, mpm=mpm, scaling={"minReplicas": pods}, replicas=pods)
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
         with clients(stage, CLIENTS // 4, PERIOD, 5):
             time.sleep(5)

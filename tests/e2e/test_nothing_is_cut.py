@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from soak import report
-from soak.scenario import TENTH, run
+from soak.scenario import TENTH, disturbances, run
 from soak.stage import Stage, prepare, watched
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def test_no_request_fails_while_pods_come_and_go_and_parts_of_the_cluster_end(
     print(report.text(found))
     record_property("figures", json.dumps(found))
     assert found["failed"] == 0, found["first_failures"]
+    assert len(found["done"]) == len(disturbances(TENTH))
     assert found["requests"] >= TENTH.requests
     assert found["scale_events"] >= TENTH.scale_events
     assert found["scaled_in"]["busy"] == 0, "a pod was taken away with a request under way"
