@@ -46,7 +46,7 @@ def staffed(effective: Callable[..., Any], cpu_ms: int, **more: int) -> int:
     """Pods for 300 erlangs where five pods report; a request takes `cpu_ms` of CPU of its second."""
     directives = effective({"threadsPerChild": 25, "maxRequestWorkers": 10_000, **more})
     pods = [Pod(f"shop-{n}", PodPhase.READY, 0.0, report=REPORT) for n in range(5)]
-    seen = Survey(accepting=pods, busy=60, slots=125)
+    seen = Survey(accepting=pods, busy=60, slots=125, cpus=1.0)
     return by_load(directives, replace(STEADY, burnt=cpu_ms), seen, 5, pooled=False).want
 
 
@@ -65,7 +65,7 @@ def test_full_ordinary_slots_are_no_reason_for_a_pod_where_threads_may_be_added(
     pods = [Pod("shop-0", PodPhase.READY, 0.0, report=REPORT)]
     calm = replace(STEADY, rate=18.0, inside=18.0)
     for busy, pods_wanted in ((25, 1), (64, 2)):
-        seen = Survey(accepting=pods, busy=busy, queue=3, slots=25)
+        seen = Survey(accepting=pods, busy=busy, queue=3, slots=25, cpus=1.0)
         assert by_load(directives, calm, seen, 1, pooled=False).want == pods_wanted
 
 
@@ -76,6 +76,27 @@ def test_a_burst_that_the_cpu_cannot_carry_does_not_count(effective: Callable[..
 
 def test_a_burst_counts_only_within_max_request_workers(effective: Callable[..., Any]) -> None:
     assert staffed(effective, 0, maxRequestWorkers=150) == 18
+
+
+def test_work_for_the_cpu_asks_for_pods_whatever_slots_are_free(effective: Callable[..., Any]) -> None:
+    """300 requests a second of 100 ms of CPU: 30 CPUs, each used up to 80 %."""
+    computing = replace(STEADY, burnt=100.0)
+    directives = effective({"threadsPerChild": 64, "maxRequestWorkers": 10_000})
+    pods = [Pod(f"shop-{n}", PodPhase.READY, 0.0, report=REPORT) for n in range(5)]
+    seen = Survey(accepting=pods, busy=60, slots=320, cpus=1.0)
+    need = by_load(directives, computing, seen, 5, pooled=False)
+    assert need.want == 38
+    assert "30 CPUs of work" in need.why
+    assert by_load(directives, computing, replace(seen, cpus=4.0), 5, pooled=False).want == 10
+
+
+def test_what_was_lost_before_new_pods_came_doubles_nothing(effective: Callable[..., Any]) -> None:
+    lost = replace(STEADY, rate=60.0, inside=60.0, overflowing=True)
+    directives = effective({"threadsPerChild": 25, "maxRequestWorkers": 10_000})
+    pods = [Pod(f"shop-{n}", PodPhase.READY, 0.0) for n in range(20)]
+    seen = Survey(accepting=pods, busy=500, queue=2000, slots=500, fresh=True)
+    assert by_load(directives, lost, seen, 20, pooled=False).reason != "BacklogOverflows"
+    assert by_load(directives, lost, replace(seen, fresh=False), 20, pooled=False).want == 40
 
 
 def test_overflowing_queues_double_the_pods_once(effective: Callable[..., Any]) -> None:

@@ -97,7 +97,7 @@ def deal(
     effective: Effective, seen: Survey, grants: Mapping[str, Grant], wanted: int, surge: int, now: float
 ) -> Deal:
     """Share MaxRequestWorkers: first boots of `wanted` new and `surge` rolling pods, the rest as burst."""
-    boot = effective.slots_per_pod
+    boot = effective.boot_slots
     processes = effective.processes_per_pod
     open_grants: dict[str, Grant] = {}
     seats: list[_Seat] = []
@@ -184,7 +184,7 @@ def _share_out(
     wanted: int,
     now: float,
 ) -> Deal:
-    boot, limit = effective.slots_per_pod, effective.max_request_workers
+    boot, limit = effective.boot_slots, effective.max_request_workers
     least = sum([min(seat.cap, effective.threads_per_child) * seat.servers for seat in seats])
     fits = min(wanted, max(0, (limit - fixed - least) // boot))
     level = _level(seats, limit - fixed - boot * fits)
@@ -208,7 +208,7 @@ def _share_out(
         target = level if level < seat.cap else seat.cap
         if seat.ceiling == ceiling == target and seat.report.settings == settled:
             continue
-        if over and seat.ceiling > target:
+        if seat.ceiling > target and (over or ceiling > seat.cap):
             ceiling = target
         elif seat.ceiling > ceiling:
             ceiling = min(target, seat.ceiling)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .effective import Band, Correction, Effective
+from .effective import Band, Correction, Effective, roomy
 
 if TYPE_CHECKING:
     from .spec import MPMDirectives, WebServerSpec
@@ -88,11 +88,13 @@ def normalise(spec: WebServerSpec) -> tuple[Effective, tuple[Correction, ...]]:
         mpm=mpm.type,
         start_servers=start,
         threads_per_child=threads,
+        boot_threads=threads,
         threads_tuned=mpm.threads_per_child is None and mpm.type.value != "Prefork",
         thread_limit=max(thread_limit, threads),
         band=band,
         max_request_workers=workers,
         server_limit=server_limit,
+        servers_hard=law.servers_hard if limit_given is None else 0,
         processes_per_pod=processes,
         max_connections_per_child=mpm.max_connections_per_child,
         async_request_worker_factor=mpm.async_request_worker_factor,
@@ -263,9 +265,9 @@ def _workers(
         )
         workers = whole
     servers = workers // threads
-    roomy = servers + max(processes, -(-servers // 4))
-    if limit_given is None and roomy <= law.servers_hard:
-        return workers, roomy
+    most = roomy(servers, processes)
+    if limit_given is None and most <= law.servers_hard:
+        return workers, most
     limit = law.servers_hard if limit_given is None else limit_given
     return _workers_within(workers, limit, processes, threads, law, found), limit
 

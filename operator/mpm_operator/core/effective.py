@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Effective:
     mpm: MPM
     start_servers: int
     threads_per_child: int
+    boot_threads: int
+    """ThreadsPerChild that a new pod starts with; control gives it the tuned value once it answers."""
     threads_tuned: bool
     """ThreadsPerChild was left out: the planner tunes it."""
     thread_limit: int
@@ -33,6 +35,8 @@ class Effective:
     """Rounded down to whole pods, at least one."""
     server_limit: int
     """In servers, draining and rolling ones included."""
+    servers_hard: int
+    """Greatest ServerLimit that is computed; 0 = it was given, and stays when ThreadsPerChild is tuned."""
     processes_per_pod: int
     max_connections_per_child: int
     async_request_worker_factor: int
@@ -54,9 +58,25 @@ class Effective:
         return self.processes_per_pod * self.threads_per_child
 
     @property
+    def boot_slots(self) -> int:
+        """Most slots of a pod that starts, before control reaches it."""
+        return self.processes_per_pod * max(self.threads_per_child, self.boot_threads)
+
+    @property
     def max_pods(self) -> int:
-        """Most pods that MaxRequestWorkers allows, surge excluded."""
-        return max(1, self.max_request_workers // self.slots_per_pod)
+        """Most pods that MaxRequestWorkers allows, surge excluded; the last must have room to start."""
+        slots = self.slots_per_pod
+        return max(1, (self.max_request_workers - self.boot_slots + slots) // slots)
+
+    def with_threads(self, threads: int, limit: int) -> Effective:
+        """Return the directives with ThreadsPerChild tuned to `threads`, and bursts within `limit`."""
+        if (threads, limit) == (self.threads_per_child, self.thread_limit):
+            return self
+        servers = self.server_limit
+        if self.servers_hard and threads != self.threads_per_child:
+            most = roomy(self.max_request_workers // threads, self.processes_per_pod)
+            servers = min(max(servers, most), self.servers_hard)
+        return replace(self, threads_per_child=threads, thread_limit=limit, server_limit=servers)
 
     @property
     def start_pods(self) -> int:
@@ -78,6 +98,11 @@ class Effective:
             "gracefulShutdownTimeoutSeconds": self.graceful_shutdown_timeout_seconds,
             "asyncRequestWorkerFactor": self.async_request_worker_factor,
         }
+
+
+def roomy(servers: int, processes_per_pod: int) -> int:
+    """Return the ServerLimit that leaves room to replace `servers`: a pod more, or a quarter."""
+    return servers + max(processes_per_pod, -(-servers // 4))
 
 
 @dataclass(frozen=True, slots=True)

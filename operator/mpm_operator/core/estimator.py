@@ -32,6 +32,12 @@ JUMP_SIGMAS = 4.0
 """A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of
 the way is gone at once, and after a second one on the same side the mean begins anew."""
 SURE_SIGMAS = 2.0
+KIND_SECONDS = 300.0
+"""Time constant of what requests wait and compute: a matter of the application, not of its load."""
+LEAST_USE = 0.5
+"""Slots of a pod that are busy on average from which its CPU is that of requests, not of its supervisor."""
+MOST_CPU = 0.8
+"""Share of its CPUs up to which a pod's waits are known apart from its waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,10 @@ class Load:
     held: float = 0.0
     burnt: float = 0.0
     """CPU seconds of the same completions."""
+    waited: float = 0.0
+    """Seconds that requests held a slot without a CPU, fading slowly, and the CPU seconds of the same
+    requests: only from pods that were in use and not short of CPU."""
+    computed: float = 0.0
     dispersion: float = 1.0
     """Mean of the survey's dispersion."""
     pooled: bool = False
@@ -90,6 +100,16 @@ class Load:
     def cpu_share(self) -> float:
         """CPUs that a busy slot takes."""
         return self.burnt / self.held if self.held > 0 else 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of a request."""
+        return self.burnt / self.served if self.served > 0 else 0.0
+
+    @property
+    def wait_per_cpu(self) -> float:
+        """How many times as long as it computes a request waits for something else than the CPU."""
+        return self.waited / self.computed if self.computed > 0 else 0.0
 
     @property
     def deviation(self) -> float:
@@ -118,7 +138,7 @@ def observe(
     if now - load.sampled_at < SAMPLE_SECONDS - 1e-6:
         return load
     bases: dict[str, Basis] = {}
-    served = held = burnt = 0.0
+    served = held = burnt = waited = computed = 0.0
     overflowing = False
     for pod in pods:
         report = pod.report
@@ -137,10 +157,19 @@ def observe(
         arrived = max(0, done + report.busy + report.queue - old.inside)
         bases[pod.name] = _basis(report, arrived / passed, done / passed)
         served += done
-        held += max(0, report.busy_ms - old.busy_ms) / 1000
-        burnt += max(0, report.cpu_ms - old.cpu_ms) / 1000
+        wall = max(0, report.busy_ms - old.busy_ms) / 1000
+        cpu = max(0, report.cpu_ms - old.cpu_ms) / 1000
+        held += wall
+        burnt += cpu
+        use = cpu / passed / report.cpu_quota if report.cpu_quota > 0 else 1.0
+        if wall >= LEAST_USE * passed and use <= MOST_CPU:
+            # Processor sharing: at that use computing takes 1 / (1 - use) times as long as alone.
+            waited += max(0.0, wall - cpu / (1 - use))
+            computed += cpu
         overflowing |= report.overflows > old.overflows
     sampled = _sample(load, bases, served, held, burnt, overflowing, busy, idle, queue, now)
+    fade = exp(-min(now - load.sampled_at, KIND_SECONDS) / KIND_SECONDS) if load.samples else 1.0
+    sampled = replace(sampled, waited=load.waited * fade + waited, computed=load.computed * fade + computed)
     return _judge_balancer(sampled, dispersion)
 
 

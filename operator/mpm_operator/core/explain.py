@@ -42,7 +42,7 @@ def decision(
     """Return the reason in a word, the sentence, and its chain: inputs, law, bound, until when."""
     bound = _bound(snapshot, seen, size)
     reason, message = _headline(snapshot, base, need, size, desired)
-    chain = [_inputs(seen, base), need.why]
+    chain = [_inputs(seen, base), *_threads(snapshot), need.why]
     if bound:
         chain.append(f"held by {size.bound}: {bound}")
     until = _until(snapshot, size, now)
@@ -66,6 +66,22 @@ def _inputs(seen: Survey, base: Base) -> str:
         if count:
             parts.append(f"{count} {what}")
     return "; ".join(parts)
+
+
+def _threads(snapshot: Snapshot) -> list[str]:
+    """Return what ThreadsPerChild and the memory limit say, where they were not simply given."""
+    effective, memory = snapshot.effective, snapshot.memory
+    said = []
+    if effective.threads_tuned:
+        said.append(
+            memory.tuning.why
+            or f"ThreadsPerChild is {effective.threads_per_child} until the requests tell what they compute"
+        )
+    slots = memory.footprint.slots
+    if slots and effective.thread_limit * effective.processes_per_pod >= slots:
+        each = memory.footprint.slot_bytes / 2**20
+        said.append(f"memory allows {slots} slots a pod, {each:.1f} MiB each")
+    return said
 
 
 def _headline(snapshot: Snapshot, base: Base, need: Need, size: Size, desired: int) -> tuple[str, str]:

@@ -28,6 +28,8 @@ BURST_ROOM = 1.5
 """A burst counts from this many times the ordinary slots."""
 BURST_CPU = 0.8
 """Share of its CPU quota up to which a pod adds threads (`mpm_worker.burst`)."""
+CPU_SHARE = 0.8
+"""Share of its CPUs that a pod shall use: beyond it requests wait for the CPU, whatever slots are free."""
 HELD_BACK_SECONDS = 2.0
 """A queue that stands still for so long before full slots is no backlog: its clients wait to ask again."""
 
@@ -104,20 +106,28 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
     burst = burst_slots(effective, load, seen, have)
     # Where pods add threads in milliseconds, ordinary slots that are full are no reason for a pod.
     full = max(seen.slots, burst * len(seen.accepting)) if burst > slots else seen.slots
-    want = max(staff(offered, slots, burst, percent, pooled), ceil((offered + backlog) / slots))
+    computing = load.rate * load.cpu_seconds
+    least = _by_cpu(computing, seen.cpus)
+    want = max(staff(offered, slots, burst, percent, pooled), ceil((offered + backlog) / slots), least)
     # Leave only when the load is surely less: or noise around a whole number of pods would flap for ever.
     sure = offered + SURE_DEVIATIONS * load.deviation
-    keep = staff(sure, slots, burst, percent, pooled)
+    surely = computing * sure / offered if offered > 0 else 0.0
+    keep = max(staff(sure, slots, burst, percent, pooled), _by_cpu(surely, seen.cpus))
     why = (
         f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({load.rate:.1f} requests/s x "
         f"{load.service_seconds * 1000:.0f} ms, {seen.queue} waiting): at most {percent} % have to wait"
     )
+    if want == least > 1:
+        why = (
+            f"{plural(want, 'pod')} for {computing:.2g} CPUs of work ({load.rate:.1f} requests/s x "
+            f"{load.cpu_seconds * 1000:.0f} ms of CPU, {seen.cpus:g} CPUs a pod)"
+        )
     reason = "Steady"
     if want > have:
         reason = "QueueFormed" if seen.queue else "LoadRose"
     elif want < have:
         reason = "LoadFell"
-    if seen.coming == 0 and want <= have and load.overflowing:
+    if seen.coming == 0 and not seen.fresh and want <= have and load.overflowing:
         want, reason = 2 * have, "BacklogOverflows"
         why = "accept queues overflow, so the load is at least what is seen: twice the pods"
     elif seen.queue > 0 and load.held_back >= HELD_BACK_SECONDS:
@@ -131,6 +141,11 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
         why = f"{seen.queue} requests wait before full slots: one pod at once, more when the load is known"
     step = max(1, have // DRAINING_DIVISOR)
     return Need(want, max(want, keep), step, step, Spawn(), reason, why)
+
+
+def _by_cpu(computing: float, cpus: float) -> int:
+    """Return the pods whose `cpus` each are used up to CPU_SHARE by so many CPUs of work."""
+    return ceil(computing / (CPU_SHARE * cpus)) if cpus > 0 else 0
 
 
 def staff(load: float, slots: int, burst: int, percent: int, pooled: bool) -> int:
@@ -148,15 +163,14 @@ def staff(load: float, slots: int, burst: int, percent: int, pooled: bool) -> in
 
 def burst_slots(effective: Effective, load: Load, seen: Survey, have: int) -> int:
     """Return the slots to which a pod may go by itself: limit, share of MaxRequestWorkers, CPU."""
-    quotas = [pod.report.cpu_quota for pod in seen.accepting if pod.report is not None]
     most = min(
         effective.thread_limit * effective.processes_per_pod,
         effective.max_request_workers // max(1, have),
     )
-    if not quotas:
+    if not seen.cpus:
         return effective.slots_per_pod
     if load.cpu_share > 0:
-        most = min(most, int(BURST_CPU * min(quotas) / load.cpu_share))
+        most = min(most, int(BURST_CPU * seen.cpus / load.cpu_share))
     # Too little room to catch a pod's share of a random peak is none.
     return most if most >= BURST_ROOM * effective.slots_per_pod else effective.slots_per_pod
 

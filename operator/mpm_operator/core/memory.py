@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .estimator import Load
+from .footprint import Footprint
 from .maintenance import Spawn
+from .tuning import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,8 @@ class Memory:
     """When this memory began: no shrinking until one stabilization window has passed."""
     spawn: Spawn = field(default_factory=Spawn)
     load: Load = field(default_factory=Load)
+    tuning: Tuning = field(default_factory=Tuning)
+    footprint: Footprint = field(default_factory=Footprint)
     peaks: tuple[tuple[float, int], ...] = ()
     """Pods that were needed, with their times: falling values, the first is the greatest of the window."""
     victims: tuple[Victim, ...] = ()

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import ceilings, conditions, estimator, explain, law, sizing, victims
+from .footprint import Footprint, measure, thread_limit
 from .maintenance import HOLD_OFF
-from .plan import Decision, Plan, Rebalance
+from .plan import Decision, Note, Plan, Rebalance
 from .survey import is_silent, survey
+from .tuning import apply, tune
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,10 +46,16 @@ class _Thought(NamedTuple):
 
 def plan(snapshot: Snapshot, now: float) -> Plan:
     """Return what is to be done now; to be called at any event, and at `Plan.due` at the latest."""
+    before = snapshot.memory
+    tuning = tune(snapshot, now)
+    snapshot = apply(snapshot, tuning, thread_limit(before.footprint, snapshot.effective))
     if snapshot.replicas is None:
         return _first(snapshot, now)
     thought = _think(snapshot, now)
-    return _say(snapshot, thought, _act(snapshot, thought, now), now)
+    decided = _say(snapshot, thought, _act(snapshot, thought, now), now)
+    if tuning.why != before.tuning.why:
+        decided = replace(decided, notes=(*decided.notes, Note("Normal", "ThreadsTuned", tuning.why)))
+    return decided
 
 
 def _is_tied(snapshot: Snapshot) -> bool:
@@ -96,8 +104,12 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
         # A growth that waits for lower ceilings has not happened: it keeps its tick and its rate.
         spawn = memory.spawn
     rebalance, settled, newcomers = _rebalance(memory, seen, now)
+    footprint = Footprint() if snapshot.rolling else memory.footprint
+    if thought.load is not memory.load:
+        footprint = measure(footprint, seen.accepting)
     remembered = replace(
         memory,
+        footprint=footprint,
         spawn=spawn,
         load=thought.load,
         peaks=thought.peaks,

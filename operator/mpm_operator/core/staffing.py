@@ -7,6 +7,7 @@ with Many Exponential Servers", Operations Research 29 (1981).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import cache, lru_cache
 from math import ceil, erf, exp, pi, sqrt
 
@@ -51,6 +52,11 @@ def greatest_load(slots: int, percent: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if waiting_probability(slots, middle) <= percent / 100 else (low, middle)
     return low
+
+
+def slots_for(load: float, percent: int, most: int) -> int:
+    """Return the least slots of one queue for `load` erlangs, `most` where more would be needed."""
+    return bisect_left(range(1, most), load, key=lambda slots: greatest_load(slots, percent)) + 1
 
 
 def pods_for(load: float, slots_per_pod: int, percent: int, *, pooled: bool) -> int:

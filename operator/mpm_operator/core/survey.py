@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 3.0
 """A pod that sent no line for so long keeps its last load and is never a victim."""
+FRESH_SECONDS = 3.0
 YOUNG_MS = 30_000
 """A pod so young has all its slots soon: like a just-forked child of httpd it counts as idle. Later, one that
 is out of idle slots has only those it shows: the memory guard may refuse the others."""
@@ -53,6 +54,10 @@ class Survey:
     """Sum over accepting pods of (busy + queue) squared: how evenly they are loaded."""
     slots: int = 0
     """Slots of accepting pods, burst threads not counted: they are a help, not a capacity to plan with."""
+    fresh: bool = False
+    """A pod began to accept within FRESH_SECONDS: what was lost was lost before it came."""
+    cpus: float = 0.0
+    """CPUs of the accepting pod that may use the fewest; 0 = no pod tells."""
     shown: Totals = field(default_factory=Totals)
     """The sums as pods report them, burst included: for `status.workers`."""
 
@@ -105,6 +110,8 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
     seen = Survey()
     per_pod = snapshot.effective.slots_per_pod
     busy = idle = total = queue = squares = 0
+    cpus = float("inf")
+    newest = float("-inf")
     accepting = seen.accepting
     for pod in snapshot.pods:
         report = pod.report
@@ -115,6 +122,8 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         kind.append(pod)
         if kind is not accepting:
             continue
+        if pod.ready_at is not None and pod.ready_at > newest:
+            newest = pod.ready_at
         if report is None:
             seen.unheard += 1
             seen.silent += 1
@@ -127,9 +136,12 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         total += report.total
         queue += report.queue
         squares += (report.busy + report.queue) ** 2
+        cpus = min(cpus, report.cpu_quota)
         young = report.uptime_ms < YOUNG_MS
         seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
     seen.busy, seen.queue, seen.squares = busy, queue, squares
+    seen.fresh = now - newest < FRESH_SECONDS
+    seen.cpus = cpus if cpus < float("inf") else 0.0
     seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
     if snapshot.replicas is not None:
         seen.unseen = max(0, snapshot.replicas - seen.living)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import Field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mpm_operator.core.effective import Effective
@@ -19,6 +20,8 @@ DERIVED = (
     "maxSpareServers",
 )
 """Numbers in `status.effective` that are no plain field of `Effective`."""
+INTERNAL = frozenset({"mpm", "band", "boot_threads", "servers_hard"})
+"""Fields of `Effective` that it shows in another form, or that only the planner needs."""
 
 
 def effective_status(effective: Effective) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _effective() -> dict[str, Manifest]:
 
 def _plain() -> list[Field[Any]]:
     """Fields of `Effective` that the status shows under their own name."""
-    return [field for field in fields(Effective) if field.name not in ("mpm", "band")]
+    return [field for field in fields(Effective) if field.name not in INTERNAL]
 
 
 def _mapping(description: str, **properties: Manifest) -> Manifest:
@@ -113,6 +116,7 @@ def _text(description: str, form: str = "") -> Manifest:
     return {"type": "string", "description": description, **({"format": form} if form else {})}
 
 
+@cache
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
