@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.client import ApiClient, Configuration
 
-from mpm_operator.kube.resize import amount, missing
+from mpm_operator.kube.caches import Caches
+from mpm_operator.kube.client import Client
+from mpm_operator.kube.resize import Resizer, amount, missing
+from mpm_operator.kube.resources import PODS, WEBSERVER_LABEL, Key
 from mpm_operator.manifests.pod import resources
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .conftest import Stage
 
 
@@ -52,6 +60,58 @@ def test_a_request_never_is_above_its_limit() -> None:
         for threads in (1, 24, 25, 26, 64, 500):
             found = resources(processes, threads)
             assert amount(found["requests"]["memory"]) < amount(found["limits"]["memory"])
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An API server that knows no pods/resize."""
+
+    paths: list[str]
+
+    def do_PATCH(self) -> None:
+        self.paths.append(self.path)
+        text = json.dumps({"reason": "NotFound", "message": "the server could not find it"}).encode()
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[tuple[str, list[str]]]:
+    handler = type("Handler", (Refusing,), {"paths": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler.paths
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+async def test_a_cluster_that_cannot_is_asked_once_a_minute_and_told_of_all_the_time(
+    refusing: tuple[str, list[str]],
+) -> None:
+    address, paths = refusing
+    configuration = Configuration()
+    configuration.host = address
+    client, caches, now = Client(ApiClient(configuration), lambda: 10.0), Caches(), [1000.0]
+    meta: dict[str, Any] = {"name": "shop-1", "namespace": "demo", "uid": "uid-1", "resourceVersion": "1"}
+    meta |= {"labels": {WEBSERVER_LABEL: "shop"}}
+    meta |= {"ownerReferences": [{"kind": "ReplicaSet", "name": "shop-5d9", "controller": True}]}
+    caches[PODS].put(
+        {"metadata": meta, "spec": {"containers": [{"name": "worker", "resources": resources(1)}]}}
+    )
+    resizer, told = Resizer(client, caches, lambda: now[0]), []
+    for _ in range(100):
+        told.append(await resizer.follow(Key("demo", "shop"), 1, 100, {"shop-1"}))
+        now[0] += 1.0
+    assert paths == ["/api/v1/namespaces/demo/pods/shop-1/resize?fieldManager=mpm-operator"] * 2
+    assert set(told[1:]) == {"the cluster cannot: the server could not find it"}
+    assert await resizer.follow(Key("demo", "shop"), 1, 25, {"shop-1"}) == "", "it has what that needs"
+    client.close()
 
 
 def container(stage: Stage) -> dict[str, Any]:

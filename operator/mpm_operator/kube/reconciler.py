@@ -358,6 +358,7 @@ class Reconciler:
         self._tools.applier.forget(key)
         self._tools.builder.forget(key)
         self._tools.status.forget(key)
+        self._tools.resizer.forget(key)
 
 
 _QUIET = (PodState.QUIESCING, PodState.DRAINED)

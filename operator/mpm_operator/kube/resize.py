@@ -43,17 +43,38 @@ class Resizer:
         self._clock = clock
         self._failed: dict[str, tuple[float, str]] = {}
         """By pod UID: when, and what the API server said."""
+        self._content: dict[Key, dict[str, tuple[Object, tuple[int, int]]]] = {}
+        """By pod UID: what has all it needs for so many processes and threads. A cached object is another one
+        whenever anything about it changed, so the same one need not be read again."""
+
+    def forget(self, key: Key) -> None:
+        self._content.pop(key, None)
 
     async def follow(self, key: Key, processes: int, threads: int, names: Collection[str]) -> str:
         """Bring the pods called `names` to what `threads` need; return what keeps a pod from it."""
-        wanted = resources(processes, threads)
-        bodies = [body for body in self._caches[PODS].of(key) if name_of(body) in names]
-        now = self._clock()
-        self._failed = {uid: told for uid, told in self._failed.items() if now - told[0] < RETRY_SECONDS}
-        asked = [(body, ask) for body in bodies if (ask := missing(_resources(body), wanted))]
-        await asyncio.gather(*(self._ask(*one) for one in asked if uid_of(one[0]) not in self._failed))
-        told = [said for body in bodies if (said := self._said(body))]
-        return told[0] if told else ""
+        known, size = self._content.get(key, {}), (processes, threads)
+        content = self._content[key] = {}
+        wanted, now = resources(processes, threads), self._clock()
+        self._failed = {uid: why for uid, why in self._failed.items() if now - why[0] < 2 * RETRY_SECONDS}
+        asked, told = [], ""
+        for body in self._caches[PODS].of(key):
+            uid = uid_of(body)
+            if name_of(body) not in names:
+                continue
+            same = known.get(uid)
+            if same is not None and same[0] is body and same[1] == size:
+                content[uid] = same
+                continue
+            ask = missing(_resources(body), wanted)
+            failed_at, failure = self._failed.get(uid, (float("-inf"), ""))
+            why = _pending(body) or (failure if ask else "")
+            if ask and now - failed_at >= RETRY_SECONDS:
+                asked.append((body, ask))
+            elif not ask and not why:
+                content[uid] = (body, size)
+            told = told or why
+        await asyncio.gather(*(self._ask(*one) for one in asked))
+        return told
 
     async def _ask(self, body: Object, ask: Object) -> None:
         try:
@@ -67,12 +88,13 @@ class Resizer:
             logger.info("pod %s: resources %s", name_of(body), ask)
             self._caches[PODS].put(answer)
 
-    def _said(self, body: Object) -> str:
-        """Return why the pod does not have what it was to get, in Kubernetes' words."""
-        for condition in (body.get("status") or {}).get("conditions") or ():
-            if condition["type"] == "PodResizePending" and condition["status"] == "True":
-                return f"{condition.get('reason')}: {condition.get('message')}"
-        return self._failed.get(uid_of(body), (0.0, ""))[1]
+
+def _pending(body: Object) -> str:
+    """Return why the kubelet has not given the pod what it was to get, in its words."""
+    for condition in (body.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "PodResizePending" and condition["status"] == "True":
+            return f"{condition.get('reason')}: {condition.get('message')}"
+    return ""
 
 
 def missing(have: Object, wanted: Object) -> Object:
