@@ -119,6 +119,19 @@ def test_an_upload_that_trickles_is_a_408(start: Any) -> None:
         assert (status, "slower than 500 bytes a second" in text) == (408, True)
 
 
+def test_the_access_log_names_the_request_of_a_refused_upload(start: Any, mpm: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    worker = uploads(start, mpm, "--threads", "1", "--access-log", str(log))
+    with worker.connect() as sock:
+        sock.sendall(CHUNKED.replace(b"POST /", b"POST /broken?a=b") + b"not a size\r\n")
+        assert answer(sock)[0] == 400
+    for _ in range(100):
+        if '"POST /broken?a=b HTTP/1.1" 400 ' in log.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
 def test_an_application_may_answer_before_a_body_comes(start: Any) -> None:
     worker = uploads(start, "event", "--threads", "2")
     with worker.connect() as sock:
