@@ -341,7 +341,7 @@ def run_to_the_end() -> Callable[..., tuple[int, str]]:
 
     def run(*arguments: str, through: tuple[str, ...] = ()) -> tuple[int, str]:
         command = [*through, sys.executable, "-P", "-m", "mpm_worker", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stderr
 
     return run
