@@ -169,3 +169,14 @@ def test_a_client_that_reads_a_file_slowly_gets_all(connect: Any, tmp_path: Path
     assert received > 30_000_000
     talk.close()
     assert talk.outcomes[0].sent == 30_000_000
+
+
+def test_a_small_file_leaves_with_its_head(connect: Any, tmp_path: Path, sendfiles: list[int]) -> None:
+    """One send; a declared length bounds it without a complaint."""
+    (tmp_path / "small").write_bytes(b"0123456789")
+    talk = connect(offer(lambda: (tmp_path / "small").open("rb"), [("Content-Length", "4")]))
+    talk.send(GET)
+    assert talk.client.recv(65536).endswith(b"\r\n\r\n0123")
+    talk.end()
+    talk.close()
+    assert (sendfiles, talk.errors.getvalue()) == ([], "")

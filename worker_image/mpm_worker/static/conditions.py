@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 _TAGS = re.compile(r'[ \t]*((?:W/)?"[!#-~\x80-\xff]*")[ \t]*(?:,|$)|[ \t]*,').match
 
 
+@functools.lru_cache(maxsize=1024)
+def _formatted(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 class Validators(NamedTuple):
     """What tells one state of a file from another: its ETag (always strong) and its date in seconds."""
 
@@ -21,7 +27,7 @@ class Validators(NamedTuple):
 
     @property
     def last_modified(self) -> str:
-        return formatdate(self.modified, usegmt=True)
+        return _formatted(self.modified)
 
 
 def validators(modified: int, size: int, coding: str, now: float) -> Validators:

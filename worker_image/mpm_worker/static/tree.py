@@ -5,11 +5,18 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 from typing import Final, NamedTuple
 
 _HIDDEN: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+# Not `.` and `..`, nothing empty, no file that a dot hides (.git, .env, .htpasswd), and no backslash or
+# control byte, which mean something to some program further on.
+_PART: Final = rb"[^\x00-\x1f\x7f\\/.][^\x00-\x1f\x7f\\/]*"
+is_plain = re.compile(rb"%b(?:/%b)*" % (_PART, _PART)).fullmatch
+"""Whether every part of a relative name is one that may be asked for."""
 
 
 class Opened(NamedTuple):
@@ -65,14 +72,3 @@ class Tree:
 
     def _holds(self, descriptor: int) -> bool:
         return os.readlink(b"/proc/self/fd/%d" % descriptor).startswith(self._root)
-
-
-def is_plain(name: bytes) -> bool:
-    """Whether every part of a relative name is one that may be asked for.
-
-    Not `.` and `..`, nothing empty, no file that a dot hides (.git, .env, .htpasswd), and no backslash or
-    control byte, which mean something to some program further on.
-    """
-    if any(byte < 0x20 or byte in b"\\\x7f" for byte in name):
-        return False
-    return all(part and not part.startswith(b".") for part in name.split(b"/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import traceback
@@ -209,6 +210,12 @@ class Exchange(ShortWay):
             return False
         descriptor, offset, size = file
         self._declare(size)
+        if size <= _JOIN:
+            # Head and content leave by one send; two cost more than this copy.
+            wanted = size if self._length is None else min(size, self._length)
+            if block := os.pread(descriptor, wanted, offset):
+                self._send_block(block)
+            return True
         self._send(self._make_head(), more=bool(self._left))
         if self._left:
             try:
