@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import exp, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,17 +40,10 @@ MOST_CPU = 0.8
 """Share of its CPUs up to which a pod's waits are known apart from its waits for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(NamedTuple):
     """The line of a pod from which the next difference counts, and the rates of the last difference."""
 
-    boot: str
-    at: float
-    accesses: int
-    inside: int
-    busy_ms: int
-    cpu_ms: int
-    overflows: int
+    line: Report
     arrivals: float = 0.0
     """Requests a second."""
     completions: float = 0.0
@@ -138,38 +131,45 @@ def observe(
     if now - load.sampled_at < SAMPLE_SECONDS - 1e-6:
         return load
     bases: dict[str, Basis] = {}
-    served = held = burnt = waited = computed = 0.0
+    served = held = burnt = 0
+    waited = computed = 0.0
     overflowing = False
     for pod in pods:
         report = pod.report
         if report is None:
             continue
-        old = load.pods.get(pod.name)
-        if old is None or old.boot != report.boot or report.accesses < old.accesses:
-            bases[pod.name] = _basis(report, 0.0, 0.0)
+        basis = load.pods.get(pod.name)
+        if basis is None or basis.line.boot != report.boot or report.accesses < basis.line.accesses:
+            bases[pod.name] = Basis(report)
             continue
+        old = basis.line
         passed = report.at - old.at
         if passed < SAMPLE_SECONDS * 0.5:
             # Too short to divide by; a pod that is silent keeps its last load.
-            bases[pod.name] = old
+            bases[pod.name] = basis
             continue
         done = report.accesses - old.accesses
-        arrived = max(0, done + report.busy + report.queue - old.inside)
-        bases[pod.name] = _basis(report, arrived / passed, done / passed)
+        arrived = done + report.busy + report.queue - old.busy - old.queue
+        bases[pod.name] = Basis(report, arrived / passed if arrived > 0 else 0.0, done / passed)
         served += done
-        wall = max(0, report.busy_ms - old.busy_ms) / 1000
-        cpu = max(0, report.cpu_ms - old.cpu_ms) / 1000
-        held += wall
-        burnt += cpu
-        use = cpu / passed / report.cpu_quota if report.cpu_quota > 0 else 1.0
-        if wall >= LEAST_USE * passed and use <= MOST_CPU:
-            # Processor sharing: at that use computing takes 1 / (1 - use) times as long as alone.
-            waited += max(0.0, wall - cpu / (1 - use))
+        wall, cpu = report.busy_ms - old.busy_ms, report.cpu_ms - old.cpu_ms
+        held += wall if wall > 0 else 0
+        burnt += cpu if cpu > 0 else 0
+        if report.overflows > old.overflows:
+            overflowing = True
+        allowed = passed * report.cpu_quota * 1000
+        if wall >= LEAST_USE * 1000 * passed and 0 <= cpu <= MOST_CPU * allowed:
+            # Processor sharing: at a use u computing takes 1 / (1 - u) times as long as alone.
+            alone = wall - cpu * allowed / (allowed - cpu) if cpu else wall
+            waited += alone if alone > 0 else 0.0
             computed += cpu
-        overflowing |= report.overflows > old.overflows
-    sampled = _sample(load, bases, served, held, burnt, overflowing, busy, idle, queue, now)
+    sampled = _sample(load, bases, served, held / 1000, burnt / 1000, overflowing, busy, idle, queue, now)
     fade = exp(-min(now - load.sampled_at, KIND_SECONDS) / KIND_SECONDS) if load.samples else 1.0
-    sampled = replace(sampled, waited=load.waited * fade + waited, computed=load.computed * fade + computed)
+    sampled = replace(
+        sampled,
+        waited=load.waited * fade + waited / 1000,
+        computed=load.computed * fade + computed / 1000,
+    )
     return _judge_balancer(sampled, dispersion)
 
 
@@ -181,24 +181,10 @@ def _judge_balancer(load: Load, dispersion: float | None) -> Load:
     return replace(load, dispersion=mean, pooled=mean < (UNEVEN if load.pooled else EVEN))
 
 
-def _basis(report: Report, arrivals: float, completions: float) -> Basis:
-    return Basis(
-        report.boot,
-        report.at,
-        report.accesses,
-        report.busy + report.queue,
-        report.busy_ms,
-        report.cpu_ms,
-        report.overflows,
-        arrivals,
-        completions,
-    )
-
-
 def _sample(
     load: Load,
     bases: Mapping[str, Basis],
-    served: float,
+    served: int,
     held: float,
     burnt: float,
     overflowing: bool,
@@ -208,8 +194,8 @@ def _sample(
     now: float,
 ) -> Load:
     passed = min(now - load.sampled_at, RATE_SECONDS) if load.samples else SAMPLE_SECONDS
-    seen = sum(basis.arrivals for basis in bases.values())
-    done = sum(basis.completions for basis in bases.values())
+    seen = sum([basis.arrivals for basis in bases.values()])
+    done = sum([basis.completions for basis in bases.values()])
     samples = load.samples + 1 if load.samples or bases else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
     gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .victims import Victim
 
 PLAN_SECONDS = 1.0
+MEMORY_SAMPLES = 10
+"""The memory of the pods is looked at once in so many samples of the load: it moves slowly."""
 SETTLE_SECONDS = 1.0
 """A new pod is in the proxies' tables this long after it accepts; connections let go before come back old."""
 
@@ -105,7 +107,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
         spawn = memory.spawn
     rebalance, settled, newcomers = _rebalance(memory, seen, now)
     footprint = Footprint() if snapshot.rolling else memory.footprint
-    if thought.load is not memory.load:
+    if thought.load is not memory.load and thought.load.samples % MEMORY_SAMPLES == 1:
         footprint = measure(footprint, seen.accepting)
     remembered = replace(
         memory,

@@ -136,7 +136,8 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         total += report.total
         queue += report.queue
         squares += (report.busy + report.queue) ** 2
-        cpus = min(cpus, report.cpu_quota)
+        if report.cpu_quota < cpus:
+            cpus = report.cpu_quota
         young = report.uptime_ms < YOUNG_MS
         seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
     seen.busy, seen.queue, seen.squares = busy, queue, squares
