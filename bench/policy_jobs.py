@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean, linear_regression
 from typing import TYPE_CHECKING, Any
 
 import policy_peers as formulas
@@ -21,11 +23,14 @@ from mpm_operator.simulator.scenario import Balancer, Distribution, Episode, Sce
 from mpm_operator.simulator.trace import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mpm_operator.core.effective import Effective
+    from mpm_operator.core.estimator import Load
+    from mpm_operator.core.law import Need
     from mpm_operator.core.plan import Plan
     from mpm_operator.core.snapshot import Snapshot
+    from mpm_operator.core.survey import Survey
     from mpm_operator.simulator.policy import Policy
 
 STEP = "step"
@@ -47,6 +52,7 @@ REAL: Mapping[str, Callable[[float], real.KPA | real.HPA]] = {
     "KEDA-HTTP": lambda target: real.HPA(target, metric="in-flight", total=True, lag=1.0),
 }
 WITH_BURST = "KPA, bursting pods"
+TREND_S, TREND_ERRORS = 30, 2.5
 APACHE = "Apache"
 
 
@@ -65,15 +71,16 @@ def newest_first(snapshot: Snapshot, now: float) -> Plan:
     return replace(made, replicas=made.desired, quiesce=(), victims=(), resume=())
 
 
-OURS, NO_BURST, FIXED_SHARE = "mpm", "mpm, no burst threads", "mpm, fixed 70 %"
+OURS, NO_BURST, FIXED_SHARE, AHEAD = "mpm", "mpm, no burst threads", "mpm, fixed 70 %", "mpm, with look-ahead"
 PLANNERS: dict[str, Policy] = {
     OURS: plan,
     "mpm, no queue term": without_queue,
     FIXED_SHARE: plan,
     "mpm, newest first": newest_first,
     NO_BURST: plan,
+    AHEAD: plan,
 }
-"""Ours, and ours less one part: the ablations."""
+"""Ours, and ours with one part taken out or put in: the ablations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,9 @@ def _policy(job: Job) -> Iterator[Policy]:
     elif job.policy == FIXED_SHARE:
         with changed(law, "staff", lambda load, slots, *_: max(1, math.ceil(load / (0.7 * slots)))):
             yield plan
+    elif job.policy == AHEAD:
+        with changed(law, "by_load", looking_ahead(law.by_load, job.startup_s)):
+            yield plan
     else:
         yield PLANNERS[job.policy]
 
@@ -217,6 +227,41 @@ def bursting(policy: Policy) -> Policy:
         return replace(policy(snapshot, now), controls=calls)
 
     return decide
+
+
+def looking_ahead(by_load: Callable[..., Need], startup_s: float) -> Callable[..., Need]:
+    """The planner's law for the load that there will be when a pod asked for now is ready.
+
+    The slope of the last TREND_S seconds counts where it is more than TREND_ERRORS of its standard errors.
+    """
+    seen: deque[tuple[float, float]] = deque(maxlen=TREND_S)
+
+    def decide(effective: Effective, load: Load, survey: Survey, have: int, pooled: bool) -> Need:
+        need = by_load(effective, load, survey, have, pooled)
+        if not seen or load.sampled_at > seen[-1][0]:
+            seen.append((load.sampled_at, load.offered))
+        if len(seen) < TREND_S:
+            return need
+        slope, error = _trend(seen)
+        if slope <= TREND_ERRORS * error:
+            return need
+        burst = law.burst_slots(effective, load, survey, have)
+        percent = effective.wait_probability_percent
+        then = load.offered + slope * startup_s
+        want = max(need.want, law.staff(then, effective.slots_per_pod, burst, percent, pooled))
+        return replace(need, want=want, keep=max(need.keep, want))
+
+    return decide
+
+
+def _trend(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the slope of the least-squares line, and its standard error."""
+    slope, offset = linear_regression(*zip(*points, strict=True))
+    times = [time for time, _ in points]
+    middle = fmean(times)
+    rest = sum((value - offset - slope * time) ** 2 for time, value in points)
+    spread = sum((time - middle) ** 2 for time in times)
+    return slope, math.sqrt(rest / (len(points) - 2) / spread)
 
 
 @contextmanager

@@ -267,7 +267,7 @@ def fixed_targets(runs: Runs) -> str:
 def ablations(runs: Runs) -> str:
     """Return what ours does without each part, as changes of its own figures."""
     lines = [
-        "| without | trace, balancer | violations % | pod-seconds | peak | flaps/h | on victims | writes |",
+        "| ours | trace, balancer | violations % | pod-seconds | peak | flaps/h | on victims | writes |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for policy in PLANNERS:
@@ -277,7 +277,7 @@ def ablations(runs: Runs) -> str:
                 continue
             spent = middle(rows, "pod_seconds") / middle(whole, "pod_seconds") - 1
             cells = [
-                "nothing: the whole" if policy == OURS else policy.removeprefix(f"{OURS}, "),
+                "the whole" if policy == OURS else policy.removeprefix(f"{OURS}, "),
                 f"{trace}, {balancer.value}",
                 spread(rows, "violations", 3),
                 f"{middle(rows, 'pod_seconds'):,.0f}" if policy == OURS else f"{spent:+.1%}",
