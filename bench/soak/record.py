@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from testcluster.errors import ClusterError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -66,6 +68,8 @@ class Act:
     began: float
     ended: float = float("inf")
     note: str = ""
+    failure: str = ""
+    """What of its effect was not seen in time."""
 
 
 @dataclass
@@ -147,6 +151,9 @@ class Record:
             self.acts.append(act)
         try:
             yield act
+        except (AssertionError, OSError, ClusterError) as error:
+            # The run goes on: what is of interest is whether requests fail.
+            act.failure = str(error)
         finally:
             act.ended = time.time()
 

@@ -33,6 +33,7 @@ def figures(record: Record) -> Figures:
             "note": act.note,
             "second": round(act.began - record.began, 1),
             "took": round(act.ended - act.began, 1),
+            "failure": act.failure,
         }
         for act in record.acts
     ]
@@ -63,7 +64,7 @@ def text(found: Figures) -> str:
     """For the terminal."""
     lines = [f"{key}: {value}" for key, value in found.items() if key not in ("done", "first_failures")]
     lines += [
-        f"  {act['second']:7.1f} s  {act['kind']} {act['note']}, {act['took']} s"
+        f"  {act['second']:7.1f} s  {act['kind']} {act['note']}, {act['took']} s {act['failure']}"
         for act in found.get("done", ())
     ]
     lines += [f"  FAILED {each}" for each in found.get("first_failures", ())[:30]]

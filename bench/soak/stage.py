@@ -118,7 +118,18 @@ class Stage:
             except OSError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"not within {seconds:g} s: {what}")
+        raise AssertionError(f"not within {seconds:g} s: {what}; {self.story()}")
+
+    def story(self) -> str:
+        """What a person would look at first."""
+        try:
+            status = self.status()
+        except OSError as error:
+            return str(error)
+        told = [f"{each['type']}={each['status']} {each['message']}" for each in status.get("conditions", ())]
+        deployment = self.record.deployment.get("status", {})
+        numbers = {key: value for key, value in deployment.items() if key != "conditions"}
+        return f"{numbers}; {status.get('decision')}; {'; '.join(told)}"
 
     def demand(self, milliseconds: int) -> None:
         """Let every request take so long from now on."""

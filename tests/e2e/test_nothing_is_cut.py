@@ -32,6 +32,7 @@ def test_no_request_fails_while_pods_come_and_go_and_parts_of_the_cluster_end(
     record_property("figures", json.dumps(found))
     assert found["failed"] == 0, found["first_failures"]
     assert len(found["done"]) == len(disturbances(TENTH))
+    assert not [act for act in found["done"] if act["failure"]]
     assert found["requests"] >= TENTH.requests
     assert found["scale_events"] >= TENTH.scale_events
     assert found["scaled_in"]["busy"] == 0, "a pod was taken away with a request under way"

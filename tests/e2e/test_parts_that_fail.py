@@ -50,7 +50,12 @@ def replicas_after(record: Record, moment: float) -> list[int]:
     return [replicas for at, replicas in record.replicas if at >= moment]
 
 
+def all_happened(record: Record) -> None:
+    assert not [act for act in record.acts if act.failure]
+
+
 def no_failure(record: Record) -> None:
+    all_happened(record)
     assert not record.failures, record.failures[:5]
 
 
@@ -150,6 +155,7 @@ def test_a_child_that_eats_all_memory_takes_only_its_own_requests_with_it(stage:
                 ate = time.time()
                 stage.until("all pods again", lambda: len(stage.record.serving()) >= 2, 60)
             time.sleep(5)
+    all_happened(stage.record)
     failures = stage.record.failures
     pods = {failure["pod"] for failure in failures if failure.get("pod")}
     print(f"cgroup v{1 if CGROUP_V1 else 2}: {len(failures)} other requests failed, of {pods or 'nobody'}")
