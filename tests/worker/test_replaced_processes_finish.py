@@ -63,6 +63,18 @@ def test_a_process_too_many_finishes_its_request(start) -> None:
     worker.await_board(lambda board: board["servers"] == 1)
 
 
+def test_one_that_is_killed_before_it_has_finished_is_told(start) -> None:
+    worker = start("--mpm", "worker", "--processes", "1", "--threads", "2")
+    old = worker.scoreboard()["processes"][0]["pid"]
+    with worker.connect() as sock:
+        sock.sendall(b"GET /sleep/20 HTTP/1.1\r\nHost: x\r\n\r\n")
+        worker.await_board(lambda board: board["workers"]["busy"] == 1)
+        worker.signal(signal.SIGHUP)
+        worker.await_board(lambda board: {p["pid"] for p in board["processes"] if p["retiring"]} == {old})
+        os.kill(old, signal.SIGKILL)
+        worker.await_line(f"server {old} was killed by SIGKILL")
+
+
 def test_who_says_ready_shows_every_slot(start, mpm: str, tmp_path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     options = ("--mpm", mpm, "--processes", "1", "--threads", "20")

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import pytest
+
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -49,10 +51,15 @@ def test_a_draining_pod_without_keep_alive_time_awaits_the_first_request(start, 
     assert worker.exit_code() == 0
 
 
-def test_a_first_request_that_arrives_at_the_last_moment_is_served(start) -> None:
-    worker = begin(start, "event", "--timeout", "1")
+@pytest.mark.parametrize("mpm", ["worker", "event"])
+def test_a_request_that_arrives_at_the_last_moment_is_served(start, mpm: str) -> None:
+    worker = begin(
+        start, mpm, "--timeout", "1", "--keep-alive-timeout", "1", "--processes", "1", "--threads", "3"
+    )
     child = worker.scoreboard()["processes"][0]["pid"]
-    with worker.connect() as whole, worker.connect() as rest:
+    with worker.connect() as whole, worker.connect() as rest, worker.connect() as kept:
+        kept.sendall(GET)
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
         rest.sendall(GET[:10])
         worker.await_board(lambda board: board["connections"]["reading"] == 2)
         os.kill(child, signal.SIGSTOP)
@@ -60,7 +67,9 @@ def test_a_first_request_that_arrives_at_the_last_moment_is_served(start) -> Non
             time.sleep(1.5)
             whole.sendall(GET)
             rest.sendall(GET[10:])
+            kept.sendall(GET)
         finally:
             os.kill(child, signal.SIGCONT)
         assert whole.recv(4096).startswith(b"HTTP/1.1 200")
         assert rest.recv(4096).startswith(b"HTTP/1.1 200")
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200")

@@ -57,6 +57,8 @@ class Process:
     """Bytes."""
     retired: float = 0.0
     """When it was told to end; 0: it was not."""
+    killed: bool = False
+    """By us."""
     why: str = ""
     """Of its end, one of `REASONS`."""
 
@@ -146,10 +148,12 @@ class Brood:
                 record[cell] = 0
         asked = bool(process.retired) or (self.ending and (code == 0 or not process.ready))
         self.ends[process.why or ("stopped" if asked else "failed")] += 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if asked and (code == 0 or process.killed):
+            return
+        say(f"server {process.pid} {how}")
         if asked:
             return
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        say(f"server {process.pid} {how}")
         failed = not process.ready or now - process.started < _YOUNG
         self._failures = self._failures + 1 if failed else 0
         hopeless = code == EXIT_APP or self._failures >= _PATIENT_FAILURES
@@ -208,7 +212,12 @@ class Brood:
         is not up here accepts nothing, however close the race.
         """
         if not self._board.server(process.row)[Server.UP]:
-            os.kill(process.pid, signal.SIGKILL)
+            self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """End it at once, whatever it serves."""
+        process.killed = True
+        os.kill(process.pid, signal.SIGKILL)
 
     def share_listeners(self) -> None:
         """Event: let all serve the listener of a seat that is empty or whose process has no room."""

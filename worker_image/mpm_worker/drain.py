@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import TYPE_CHECKING
 
 from mpm_worker.say import say
@@ -81,4 +79,4 @@ class Drain:
         self.begun = self._cut = True
         self._finish()
         for process in self._brood.processes.values():
-            os.kill(process.pid, signal.SIGKILL)
+            self._brood.kill(process)

@@ -6,8 +6,6 @@ marked as worn is replaced by `brood`, one at a time, and ends when its requests
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -159,4 +157,4 @@ class Watch:
         if held <= overdue and (connections <= overdue or long_ago):
             process.why = "stuck"
             say(f"server {process.pid} is ended with {overdue} requests that do not end")
-            os.kill(process.pid, signal.SIGKILL)
+            self._brood.kill(process)

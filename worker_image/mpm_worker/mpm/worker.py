@@ -191,6 +191,7 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll
     """The next request of the connection; None when it is to be closed."""
     connection = client.connection
     started = 0.0  # when the first byte of a head was seen
+    last = False  # what arrived this moment is still read before time is over
     while True:
         try:
             request = connection.next_request()
@@ -199,16 +200,18 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll
             if connection.eof:
                 return None
             now = time.monotonic()
-            if connection.idle():
+            idle = connection.idle()
+            if idle:
                 left = client.since + child.patience(client) - now
-                if left <= 0:
-                    return None
             else:
                 started = started or now
                 left = started + child.live.timeout - now
-                if left <= 0:
-                    raise connection.refuse(408, "the request head did not arrive in time")
-            if _receive(client, waiter, min(left, _SLICE)) and not connection.idle():
+            if left <= 0 and last:
+                if idle:
+                    return None
+                raise connection.refuse(408, "the request head did not arrive in time")
+            last = left <= 0
+            if _receive(client, waiter, max(0.0, min(left, _SLICE))) and not connection.idle():
                 slot.state(READ)
         except BlockingIOError:
             continue
