@@ -107,6 +107,8 @@ class World:
     load: float = 0.0
     """Slots that requests want at this moment: what does not fit waits, and is gone when load falls."""
     memory: Memory = field(init=False)
+    seen: Snapshot = field(init=False)
+    """What the last plan was made from."""
     extra: dict[str, Any] = field(default_factory=dict)
     late: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     plans: list[tuple[float, Plan]] = field(default_factory=list)
@@ -156,7 +158,8 @@ class World:
 
     def step(self, seconds: float = 1.0) -> Plan:
         self._live()
-        decided = plan(self.snapshot(), self.now)
+        self.seen = self.snapshot()
+        decided = plan(self.seen, self.now)
         assert decided.memory is not None
         self.memory = decided.memory
         self.plans.append((self.now, decided))
