@@ -166,9 +166,9 @@ def is_settling(effective: Effective, seen: Survey, now: float) -> bool:
         report = pod.report
         if report is None or report.settings == wanted or not pod.current or is_silent(pod, now):
             continue
-        most = report.thread_limit or effective.thread_limit
+        most = min(effective.thread_limit, report.thread_limit or effective.thread_limit)
         for name, value in wanted.items():
-            # More threads than the pod's own ThreadLimit never come.
+            # More threads than its own ThreadLimit or its memory allow never come.
             reachable = min(value, most) if name == "threadsPerChild" else value
             if report.settings.get(name, reachable) != reachable:
                 return True
