@@ -119,6 +119,9 @@ class Applier:
         """
         meta = body["metadata"]
         live = self._caches[DEPLOYMENTS].get(meta["namespace"], meta["name"])
+        if live is None:
+            # One that lost our label is in no cache.
+            live = await self._client.get(DEPLOYMENTS, meta["namespace"], meta["name"])
         if live is None or replicas_of(answer) == replicas_of(live):
             return
         owner = Owner(meta["name"], meta["namespace"], "")
