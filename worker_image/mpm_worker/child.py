@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mpm_worker.http import Request
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
+    from mpm_worker.passing import Inboxes
     from mpm_worker.scoreboard import Slot
     from mpm_worker.wsgi import Outcome
 
@@ -213,8 +214,13 @@ class Child:
             return self.listeners.seat(seat)
         return [listener.seat(seat) for listener in self.listeners.all if not listener.shared]
 
-    def welcome(self, sock: socket.socket, address: Any, listener: socket.socket) -> Client:
-        """Count and prepare a connection that was accepted from `listener`."""
+    @property
+    def inboxes(self) -> Inboxes | None:
+        """Of connections that are passed on; never of those that are more than plain HTTP."""
+        return self.listeners.inboxes if self.entrance is None else None
+
+    def welcome(self, sock: socket.socket, address: Any, listener: socket.socket | None) -> Client:
+        """Count and prepare a connection that was accepted from `listener`, or came from a sibling (None)."""
         timeout = self._cells[_TIMEOUT]
         sock.settimeout(timeout / 1000)
         connection = Connection(self.live.limits)
@@ -229,7 +235,7 @@ class Child:
         client = Client(sock, connection, self.record[Server.ACCEPTED], self._cells[Live.RELEASE])
         client.timeout = timeout
         connection.label = f"{self._first_part}-{client.number:x}"
-        if self.entrance is not None:
+        if self.entrance is not None and listener is not None:
             self.entrance.welcome(client, listener, self._cells[Live.CERTIFICATES])
         return client
 

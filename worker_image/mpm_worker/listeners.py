@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mpm_worker import unixqueue
+from mpm_worker.passing import Inboxes
 
 if TYPE_CHECKING:
     from mpm_worker.tls import Certificates
@@ -107,6 +108,7 @@ class Listeners:
     def __init__(self, listeners: list[Listener], backlog: int) -> None:
         self.all, self._backlog = listeners, backlog
         self._seats = max(len(listener.sockets) for listener in listeners)
+        self.inboxes = Inboxes(self._seats) if self._seats > 1 else None
         self._listening: set[int] = set()
         self._open: list[socket.socket] = []
         """Sockets that listen, handed down ones included."""
@@ -176,6 +178,8 @@ class Listeners:
         for listener in self.all:
             for sock in listener.sockets:
                 sock.close()
+        if self.inboxes is not None:
+            self.inboxes.close()
 
     def shut_the_door(self) -> bool:
         """Refuse who is new: once the queue is empty, the sockets can be closed without losing anyone.

@@ -192,6 +192,16 @@ class Connection:
         except ProtocolError as error:
             raise self._keep(error) from None
 
+    def unread(self, request: Request) -> bytes | None:
+        """The bytes that the last request came as, for another connection to read; None when they are gone.
+
+        They are there when it is short, has no body, and nothing stands behind it: the common case.
+        """
+        again = self._again
+        return (
+            again[0] if again is not None and again[1] is request and self.idle() and not self.eof else None
+        )
+
     def _wait(self, data: bytes) -> None:
         """Refuses as early as possible what cannot become a head."""
         if self._lines is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mpm_worker.compiled import poll, receive
 from mpm_worker.http import ProtocolError
 from mpm_worker.mpm import uploads
+from mpm_worker.passing import Siblings
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Server
 
@@ -36,6 +37,9 @@ _PAUSE = 0.1
 _MOST_ACCEPTED = 16
 """Connections accepted in one turn, so that a flood of them does not stop the requests of others."""
 _MOST_EVENTS = 128
+_ASK_AGAIN = 0.003
+"""Seconds that requests wait before siblings are looked at, and between two looks: a slot of ours is often
+free a moment after its client has the response."""
 _PIECE = 131072
 _INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -71,6 +75,14 @@ class Connections:
         self._look = True
         """Whether what the supervisor writes may have changed."""
         self._paused_until = 0.0
+        self._siblings = Siblings(child.board, child.row)
+        self._inboxes = child.inboxes
+        """None: connections of this server are never passed on."""
+        self.full = False
+        """Whether requests wait since `_ask_after` was set; who leads resets it."""
+        self._ask_after = 0.0
+        if self._inboxes is not None:
+            self._epoll.register(self._inboxes.descriptor(child.seat), select.EPOLLIN)
         self._timed = child.log is not None and child.log.wants_more
         """Whether the log tells how long a request waited for a slot."""
         self._tick_due = 0.0
@@ -79,15 +91,14 @@ class Connections:
         """End the wait of `turn`. The only call that any thread may make."""
         os.eventfd_write(self._bell, 1)
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
     def turn(self, idle_slots: int, *, wait: bool) -> None:
         """Wait for something to happen (or only look), and do what it asks for."""
         left = self._tick_due - time.monotonic()
         if left <= 0:
             self._tick()
             left = 0.0
+        if self.ready and self._inboxes is not None:
+            left = min(left, _ASK_AGAIN)
         clients = self._clients
         if self._more:
             self._read_more()
@@ -104,6 +115,8 @@ class Connections:
                 self.news = self._look = True
             elif number in self._listeners:
                 self._accept(self._listeners[number], max(1, idle_slots))
+            else:
+                self._take_passed()
 
     def _read_more(self) -> None:
         """One piece of each upload that had more than one ready."""
@@ -150,6 +163,11 @@ class Connections:
         self.room, self._look, self._factor = room, False, child.live.async_factor
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
+        if child.ending() and self._inboxes is not None:
+            self._take_passed()
+            # From now on whoever has passed one on to this seat, or follows on it, finds it.
+            self._epoll.unregister(self._inboxes.descriptor(child.seat))
+            self._inboxes = None
         accepting = room and not self._paused_until and not child.ending()
         live = child.board.live
         gates = (accepting, self._record[Server.HELP], live[Live.SEATS], live[Live.PHASE])
@@ -180,12 +198,70 @@ class Connections:
             except OSError:
                 self._paused_until = time.monotonic() + _PAUSE  # out of descriptors
                 return
-            client = self._child.welcome(sock, address, listener)
-            self._clients[client.descriptor] = client
-            self._reading[client] = None
-            self._epoll.register(client.descriptor, _INTEREST)
-            client.again = True
-            self._read(client)
+            self._begin(self._child.welcome(sock, address, listener))
+
+    def _begin(self, client: Client) -> None:
+        self._clients[client.descriptor] = client
+        self._reading[client] = None
+        self._epoll.register(client.descriptor, _INTEREST)
+        client.again = True
+        self._read(client)
+
+    # -- passing on
+
+    def relieve(self) -> None:
+        """No slot is idle: pass the oldest requests on to siblings that have slots for them."""
+        if self._inboxes is None:
+            return
+        now = time.monotonic()
+        if not self.full:
+            self.full, self._ask_after = True, now + _ASK_AGAIN
+        if now < self._ask_after:
+            return
+        self._ask_after = now + _ASK_AGAIN  # by then they have taken what they got
+        row, slots = self._siblings.idle()
+        for _ in range(slots):
+            try:
+                item = self.ready.popleft()
+            except IndexError:  # what is left, slots of ours took that became free
+                return
+            if not self._pass_on(*item, row):
+                self.ready.appendleft(item)
+                return
+
+    def _pass_on(self, client: Client, request: Request | ProtocolError, row: int) -> bool:
+        """Whether the connection is the sibling's now, with the request still to be read."""
+        head = None if isinstance(request, ProtocolError) else client.connection.unread(request)
+        inboxes = self._inboxes
+        if head is None or inboxes is None or client.transport is not None or client.leaving:
+            return False
+        seat = self._siblings.seat(row)
+        if not inboxes.put(seat, client.sock, client.served, head):
+            return False
+        self._epoll.unregister(client.descriptor)  # closing is not enough: the sibling holds it open
+        self._drop(client)
+        if not self._siblings.accepts(row):
+            self._take_passed(seat)  # it may have looked into its inbox for the last time before this came
+        return True
+
+    def _take_passed(self, seat: int | None = None) -> None:
+        if self._inboxes is None:
+            return
+        while (passed := self._inboxes.take(self._child.seat if seat is None else seat)) is not None:
+            sock, served, head = passed
+            try:
+                client = self._child.welcome(sock, sock.getpeername(), None)
+            except OSError:
+                sock.close()  # the client has gone
+                continue
+            client.served = served
+            client.connection.receive(head)
+            self._begin(client)
+
+    def have_ended(self) -> bool:
+        """Whether no connection is left, for a server that takes no more."""
+        self._take_passed()
+        return not self._clients
 
     # -- one connection
 

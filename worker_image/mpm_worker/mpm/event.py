@@ -209,6 +209,10 @@ class Event:
             connections.gate(idle, self._threads)
             if not idle and free:
                 continue  # freed by a slot that may still have seen the gate open
+            if ready and not idle:
+                connections.relieve()
+            else:
+                connections.full = False
             connections.turn(idle, wait=not (connections.news or (ready and free)))
             while self._back:
                 connections.settle(*self._back.popleft())
@@ -226,7 +230,7 @@ class Event:
         while self._back:  # what was put back after the bell was heard rings no more
             self._connections.settle(*self._back.popleft())
         self._resize()
-        if self._child.ending() and not len(self._connections):
+        if self._child.ending() and self._connections.have_ended():
             self._over = True
             self._stir.set()
 
