@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
+from mpm_operator.core.record import Ring
 from mpm_operator.kube import metrics
 from mpm_operator.kube.build import Builder
 from mpm_operator.kube.caches import Caches
@@ -92,6 +93,7 @@ class Desk:
                 resizer=Resizer(client, caches, self.clock),
                 keys=self.keys,
                 builder=Builder(caches, observer, self.keys, "worker:1", 600),
+                ring=Ring(),
                 clock=self.clock,
             )
         )

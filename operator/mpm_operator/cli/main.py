@@ -8,7 +8,7 @@ import click
 
 import mpm_worker
 
-_VERBS = ("run", "simulate")
+_VERBS = ("run", "simulate", "explain")
 
 
 class _Verbs(click.Group):

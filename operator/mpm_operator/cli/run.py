@@ -51,7 +51,12 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> s
 @click.option(
     "--demo-load", is_flag=True, help="Add a load from this machine that steps up and down, and ends."
 )
-def run(file: Path, host: str, port: int, demo_load: bool) -> None:
+@click.option(
+    "--dump",
+    type=click.Path(path_type=Path),
+    help="At the end, write the last decisions with their inputs, for `mpm explain --dump`.",
+)
+def run(file: Path, host: str, port: int, demo_load: bool, dump: Path | None) -> None:
     """Serve the WebServer in FILE until interrupted, with processes instead of pods.
 
     The app is imported from FILE's folder, or from the ConfigMap in FILE that `app.configMapRef` names.
@@ -59,7 +64,7 @@ def run(file: Path, host: str, port: int, demo_load: bool) -> None:
     """
     try:
         document = load(file)
-        wish = Wish(file, document, host, port, demo_load)
+        wish = Wish(file, document, host, port, demo_load, dump)
         asyncio.run(_until_interrupted(wish))
     except (BadDocument, PortTaken) as error:
         _end(error, EXIT_BAD_INPUT)

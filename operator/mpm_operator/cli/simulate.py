@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import msgspec
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.core.planner import plan
+from mpm_operator.core.record import Ring, dump, replay
 from mpm_operator.core.spec import MPM, App, MPMDirectives, WebServerSpec
 from mpm_operator.local.document import BadDocument, load
 from mpm_operator.simulator.plot import svg
@@ -19,7 +21,12 @@ from mpm_operator.simulator.run import simulate as run
 from mpm_operator.simulator.scenario import Balancer, Distribution, Scenario
 from mpm_operator.simulator.trace import EXPECTED, BadTrace, parse
 
+from .explain import read_dump
+
 if TYPE_CHECKING:
+    from mpm_operator.core.plan import Plan
+    from mpm_operator.core.snapshot import Snapshot
+    from mpm_operator.simulator.policy import Policy
     from mpm_operator.simulator.result import Result
 
 DEFAULT_SLOTS = 25
@@ -34,7 +41,6 @@ _NATURAL = click.FloatRange(min=0, max=86_400_000)
 @click.option(
     "--trace",
     "trace_file",
-    required=True,
     type=click.Path(path_type=Path),
     help="Requests a second, one line a second; of a CSV the last column.",
 )
@@ -113,8 +119,20 @@ _NATURAL = click.FloatRange(min=0, max=86_400_000)
     "--json", "as_json", is_flag=True, help="Print the figures and every change with its reason as JSON."
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the run as a picture (SVG).")
+@click.option(
+    "--dump",
+    "dump_file",
+    type=click.Path(path_type=Path),
+    help="Write the last decisions with their inputs, for `mpm explain --dump` and `--replay`.",
+)
+@click.option(
+    "--replay",
+    "replay_file",
+    type=click.Path(path_type=Path),
+    help="In place of a trace: make the decisions of a dump again. Exit code 1 when one differs.",
+)
 def simulate(
-    trace_file: Path,
+    trace_file: Path | None,
     spec_file: Path | None,
     service_ms: float,
     service_dist: str,
@@ -129,11 +147,18 @@ def simulate(
     cpu_ms: float,
     as_json: bool,
     plot: Path | None,
+    dump_file: Path | None,
+    replay_file: Path | None,
 ) -> None:
     """Replay a trace in virtual time through the planner that runs in the cluster.
 
     Nothing is started: an hour passes in seconds.
     """
+    if (trace_file is None) == (replay_file is None):
+        raise click.UsageError("expected either --trace FILE or --replay FILE.")
+    if replay_file is not None:
+        sys.exit(_replay(replay_file))
+    assert trace_file is not None
     rates = _trace(trace_file)
     effective, corrections = normalise(_spec(spec_file, slots))
     scenario = Scenario(
@@ -148,9 +173,13 @@ def simulate(
         stat_loss=stat_loss,
         cpu_s=cpu_ms / 1000,
     )
-    result = run(rates, effective, scenario, plan)
+    ring = Ring()
+    result = run(rates, effective, scenario, plan if dump_file is None else _kept(ring))
+    if dump_file is not None:
+        _write(dump_file, dump(ring.of(), ring.latest), "a path for a JSON file")
     if plot is not None:
-        _write(plot, svg(result, f"{trace_file.name}, {service_ms:g} ms {service_dist}, {balancer} balancer"))
+        title = f"{trace_file.name}, {service_ms:g} ms {service_dist}, {balancer} balancer"
+        _write(plot, svg(result, title), "a path for an SVG file")
     if as_json:
         click.echo(json.dumps(result.as_json()))
         return
@@ -177,7 +206,7 @@ def _spec(file: Path | None, slots: int | None) -> WebServerSpec:
         mpm = MPMDirectives(threads_per_child=threads, max_request_workers=MOST_PODS * threads)
         return WebServerSpec(app=App(module="app:app"), mpm=mpm)
     try:
-        spec = load(file).spec
+        spec = load(file, serves=False).spec
     except BadDocument as error:
         raise click.UsageError(str(error)) from error
     return spec if slots is None else _with_slots(spec, slots)
@@ -198,12 +227,35 @@ def _with_slots(spec: WebServerSpec, slots: int) -> WebServerSpec:
     return msgspec.structs.replace(spec, mpm=mpm)
 
 
-def _write(file: Path, text: str) -> None:
+def _kept(ring: Ring) -> Policy:
+    """Return the planner, with a witness that keeps its decisions."""
+
+    def policy(snapshot: Snapshot, now: float) -> Plan:
+        made = plan(snapshot, now)
+        ring.add("simulated", now, now, snapshot, made)
+        return made
+
+    return policy
+
+
+def _replay(file: Path) -> int:
+    """Make the decisions of the dump again; return the exit code."""
+    records, _ = read_dump(file)
+    for number, record in enumerate(records, start=1):
+        difference = replay(record)
+        if difference:
+            click.echo(f"{file}: decision {number} of {len(records)} ({record.name}): {difference}", err=True)
+            return 1
+    click.echo(f"{len(records)} decisions, the same again")
+    return 0
+
+
+def _write(file: Path, text: str, expected: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.UsageError(
-            f"{file}: cannot be written: {error.strerror}; expected a path for an SVG file."
+            f"{file}: cannot be written: {error.strerror}; expected {expected}."
         ) from error
 
 

@@ -73,7 +73,7 @@ class Ring:
         return [record for record in self._records if name in (None, record.name)]
 
     def forget(self, name: str) -> None:
-        """Forget what is in force of a WebServer that is gone; its decisions stay until others take the room."""
+        """Forget what is in force of a WebServer that is gone; its decisions stay while there is room."""
         self.latest.pop(name, None)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import kopf
 
+from mpm_operator.core.record import Ring
 from mpm_operator.manifests import PROGRESS_DEADLINE_SECONDS
 
 from . import handlers, metrics
@@ -94,8 +95,11 @@ class Operator:
         self._merged = Merged(self._caches, self._boards.line)
         self._relister = Relister(self._client, self._caches, options.namespaces, self._changed)
         self._keys = MasterKeys(self._client, options.lease_namespace)
+        self._ring = Ring()
         self._reconciler = Reconciler(self._tools())
-        pages = StatusAPI(self._merged, Access(self._client, options.status_token_file), self._leader)
+        pages = StatusAPI(
+            self._merged, self._ring, Access(self._client, options.status_token_file), self._leader
+        )
         metrics.REGISTRY.register(WebServerMetrics(self._merged, self._caches, lambda: self._lease.held))
         self._health = Health(self._caches, self._queue, self._boards, pages)
         self._term = 0
@@ -158,6 +162,7 @@ class Operator:
             status=StatusWriter(self._client, self._caches),
             recorder=Recorder(self._client, self._options.identity),
             resizer=Resizer(self._client, self._caches),
+            ring=self._ring,
             keys=self._keys,
             builder=Builder(
                 self._caches, observer, self._keys, options.worker_image, options.progress_deadline_seconds

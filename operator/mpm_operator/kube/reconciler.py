@@ -38,6 +38,7 @@ from .verdict import Defect, Verdict, defect, said_of, unknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mpm_operator.core.record import Ring
     from mpm_operator.core.snapshot import Snapshot
 
     from .build import Builder, Wanted
@@ -107,6 +108,7 @@ class Tools:
     resizer: Resizer
     keys: MasterKeys
     builder: Builder
+    ring: Ring
     clock: Callable[[], float] = field(default=time.monotonic)
 
 
@@ -195,7 +197,9 @@ class Reconciler:
         verdict: Verdict,
     ) -> float:
         """Plan and carry out, and say in the status what was decided, whether or not it could be done."""
-        plan = make_plan(snapshot, self._tools.clock())
+        now = self._tools.clock()
+        plan = make_plan(snapshot, now)
+        self._tools.ring.add(str(key), time.time(), now, snapshot, plan)
         _count_victims(snapshot, plan)
         known.memory = plan.memory or known.memory
         if logger.isEnabledFor(logging.DEBUG):
@@ -359,6 +363,7 @@ class Reconciler:
         self._tools.builder.forget(key)
         self._tools.status.forget(key)
         self._tools.resizer.forget(key)
+        self._tools.ring.forget(str(key))
 
 
 _QUIET = (PodState.QUIESCING, PodState.DRAINED)

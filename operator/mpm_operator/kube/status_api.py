@@ -1,4 +1,5 @@
-"""`/apis/webservers/NAMESPACE/NAME/server-status`: the merged scoreboard over HTTP.
+"""`/apis/webservers/NAMESPACE/NAME/` over HTTP: the merged scoreboard (`server-status`) and the last decisions
+with all that they were made from (`decisions`).
 
 Only the holder of the lease counts, so a standby passes the question on to it: through a Service, readers
 would else see the counters of two processes by turns.
@@ -7,11 +8,13 @@ would else see the counters of two processes by turns.
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
 
+from mpm_operator.core.record import dump
 from mpm_operator.scoreboard import VERSION
 from mpm_operator.scoreboard.render import auto, document, page
 
@@ -22,10 +25,12 @@ from .resources import Key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mpm_operator.core.record import Ring
+
     from .access import Access
     from .merged import Merged
 
-PATH = "/apis/webservers/{namespace}/{name}/server-status"
+PATH = "/apis/webservers/{namespace}/{name}/"
 PASSED_ON = "X-MPM-Passed-On"
 """Marks a question from a standby, so that two processes that disagree about the lease end it."""
 PASS_SECONDS = 5.0
@@ -40,15 +45,19 @@ class StatusAPI:
     None when nobody knows.
     """
 
-    def __init__(self, merged: Merged, access: Access, leader: Callable[[], str | None]) -> None:
+    def __init__(self, merged: Merged, ring: Ring, access: Access, leader: Callable[[], str | None]) -> None:
         self._merged = merged
+        self._ring = ring
         self._access = access
         self._leader = leader
 
     def register(self, app: web.Application) -> None:
-        app.router.add_get(PATH, self._get)
+        app.router.add_get(f"{PATH}server-status", partial(self._get, self._answer))
+        app.router.add_get(f"{PATH}decisions", partial(self._get, self._decisions))
 
-    async def _get(self, request: web.Request) -> web.Response:
+    async def _get(
+        self, answer: Callable[[web.Request, Key], web.Response], request: web.Request
+    ) -> web.Response:
         leader = self._leader()
         if leader:
             return await self._pass_on(request, leader)
@@ -67,7 +76,15 @@ class StatusAPI:
             return _text(
                 403, f"you may not get webservers.mpm-operator.io {key}; a RoleBinding to `view` gives that"
             )
-        return self._answer(request, key)
+        return answer(request, key)
+
+    def _decisions(self, _: web.Request, key: Key) -> web.Response:
+        """The form of `mpm run --dump`: `mpm explain` shows it, `mpm simulate --replay` makes it again."""
+        name = str(key)
+        if name not in self._ring.latest:
+            return _text(404, f"nothing was decided of a WebServer {key}")
+        text = dump(self._ring.of(name), {name: self._ring.latest[name]})
+        return web.Response(text=text, content_type="application/json", headers=_HEADERS)
 
     def _answer(self, request: web.Request, key: Key) -> web.Response:
         """As mod_status reads its query: the words count wherever they stand."""

@@ -52,7 +52,7 @@ class Document:
         return None if ref is None else self.config_maps[ref.name]
 
 
-def load(path: Path) -> Document:
+def load(path: Path, *, serves: bool = True) -> Document:
     """Read `path`.
 
     Raises BadDocument when it is no YAML, holds no (or more than one) WebServer, or a WebServer that the
@@ -64,18 +64,18 @@ def load(path: Path) -> Document:
         raise BadDocument(f"{path}: cannot be read: {error.strerror}. Expected a YAML file.") from error
     except UnicodeDecodeError as error:
         raise BadDocument(f"{path}: is not UTF-8 text (byte {error.start}). Expected a YAML file.") from error
-    return parse(text, str(path))
+    return parse(text, str(path), serves=serves)
 
 
-def parse(text: str, name: str) -> Document:
+def parse(text: str, name: str, *, serves: bool = True) -> Document:
     """Read the text of a file called `name` in messages; see `load`."""
     try:
-        return _parse(text, name)
+        return _parse(text, name, serves=serves)
     except RecursionError as error:
         raise BadDocument(f"{name}: is nested too deeply, or contains itself by an alias.") from error
 
 
-def _parse(text: str, name: str) -> Document:
+def _parse(text: str, name: str, *, serves: bool) -> Document:
     parts = [_Part(name, node) for node in _compose(text, name) if not _is_empty(node)]
     servers = [part for part in parts if part.kind == KIND]
     if not servers:
@@ -91,7 +91,7 @@ def _parse(text: str, name: str) -> Document:
     for violation in violations(servers[0].name, spec):
         servers[0].refuse(violation.field, violation.message + ".")
     reference = spec.app.config_map_ref
-    if reference is not None and reference.name not in maps:
+    if serves and reference is not None and reference.name not in maps:
         servers[0].refuse(
             "spec.app.configMapRef.name",
             f"no ConfigMap `{reference.name}` is in this file; expected it here too, "

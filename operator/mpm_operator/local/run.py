@@ -9,12 +9,14 @@ import asyncio
 import json
 import signal
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan as make_plan
+from mpm_operator.core.record import Ring, dump
 from mpm_operator.core.snapshot import Snapshot
 
 from .admin import AdminError
@@ -63,6 +65,8 @@ class Wish:
     host: str
     port: int
     demo_load: bool
+    dump: Path | None = None
+    """Where the decisions go at the end."""
 
 
 async def run(wish: Wish, display: Display, stop: asyncio.Event, fast: asyncio.Event) -> None:
@@ -95,6 +99,7 @@ class _Run:
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._memory = fresh(self._began)
+        self._ring = Ring()
         self._wake = asyncio.Event()
         self._load: LoadLine | None = None
         self._was_ready = False
@@ -117,13 +122,24 @@ class _Run:
             if load is not None:
                 load.cancel()
             self._pods.kill()
+            self._write_dump()
+
+    def _write_dump(self) -> None:
+        if self._wish.dump is None:
+            return
+        try:
+            self._wish.dump.write_text(dump(self._ring.of(), self._ring.latest), encoding="utf-8")
+        except OSError as error:
+            self._display.say(f"mpm: {self._wish.dump}: cannot be written: {error.strerror}.")
 
     async def _turn(self) -> None:
         """Observe, plan, execute, show; then wait for an edge or the next second."""
         now = self._clock()
         self._wake.clear()
         self._follow()
-        plan = make_plan(self._observe(), now)
+        seen = self._observe()
+        plan = make_plan(seen, now)
+        self._ring.add(self._wish.document.name, time.time(), now, seen, plan)
         self._memory = plan.memory or self._memory
         for note in plan.notes:
             self._display.say(f"{note.severity} {note.reason}: {note.message}")
