@@ -1,5 +1,5 @@
-"""`/apis/webservers/NAMESPACE/NAME/` over HTTP: the merged scoreboard (`server-status`) and the last decisions
-with all that they were made from (`decisions`).
+"""`/apis/webservers/NAMESPACE/NAME/` over HTTP: `server-status` is the merged scoreboard, `decisions` are the
+last decisions with all that they were made from.
 
 Only the holder of the lease counts, so a standby passes the question on to it: through a Service, readers
 would else see the counters of two processes by turns.
@@ -7,6 +7,7 @@ would else see the counters of two processes by turns.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from .client import APIError, Unreachable
 from .resources import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mpm_operator.core.record import Ring
 
@@ -56,7 +57,7 @@ class StatusAPI:
         app.router.add_get(f"{PATH}decisions", partial(self._get, self._decisions))
 
     async def _get(
-        self, answer: Callable[[web.Request, Key], web.Response], request: web.Request
+        self, answer: Callable[[web.Request, Key], Awaitable[web.Response]], request: web.Request
     ) -> web.Response:
         leader = self._leader()
         if leader:
@@ -76,17 +77,18 @@ class StatusAPI:
             return _text(
                 403, f"you may not get webservers.mpm-operator.io {key}; a RoleBinding to `view` gives that"
             )
-        return answer(request, key)
+        return await answer(request, key)
 
-    def _decisions(self, _: web.Request, key: Key) -> web.Response:
+    async def _decisions(self, _: web.Request, key: Key) -> web.Response:
         """The form of `mpm run --dump`: `mpm explain` shows it, `mpm simulate --replay` makes it again."""
         name = str(key)
         if name not in self._ring.latest:
             return _text(404, f"nothing was decided of a WebServer {key}")
-        text = dump(self._ring.of(name), {name: self._ring.latest[name]})
+        # Some megabytes at worst: nobody else shall wait while they are written.
+        text = await asyncio.to_thread(dump, self._ring.of(name), {name: self._ring.latest[name]})
         return web.Response(text=text, content_type="application/json", headers=_HEADERS)
 
-    def _answer(self, request: web.Request, key: Key) -> web.Response:
+    async def _answer(self, request: web.Request, key: Key) -> web.Response:
         """As mod_status reads its query: the words count wherever they stand."""
         board = self._merged.board(key)
         if board is None:

@@ -53,7 +53,7 @@ class Document:
 
 
 def load(path: Path, *, serves: bool = True) -> Document:
-    """Read `path`.
+    """Read `path`; `serves`: the app is to run, so a ConfigMap with its code must be there too.
 
     Raises BadDocument when it is no YAML, holds no (or more than one) WebServer, or a WebServer that the
     API server would refuse.
