@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -45,3 +47,37 @@ def test_a_pod_goes_only_after_it_was_quiesced_and_drained(shop: Stage) -> None:
     gone = before - {pod["metadata"]["name"] for pod in shop.pods()}
     assert gone <= quiet, "those that went are those that were drained"
     assert not failures()
+
+
+STUCK = """\
+import time
+
+def application(environ, start_response):
+    time.sleep(60)
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+def test_a_drain_past_its_deadline_is_told_and_ends(stage: Stage) -> None:
+    stage.start_operator()
+    mpm = {"gracefulShutdownTimeoutSeconds": 4}
+    stage.server(code=STUCK, mpm=mpm, scaling={"drainDelaySeconds": 1}, replicas=2)
+    stage.ready(2)
+    for pod in stage.pods():
+        url = f"http://{pod['status']['podIP']}:8080/"
+        ask = "import sys,urllib.request as u; u.urlopen(sys.argv[1])"
+        argv = [sys.executable, "-c", ask, url]
+        stage.loads.append(stage.cluster.popen(argv, stderr=subprocess.DEVNULL, start_new_session=True))
+    stage.until(lambda: [board["workers"]["busy"] for board in stage.boards()] == [1, 1], 15, "the requests")
+    stage.patch({"spec": {"replicas": 1}})
+
+    def told() -> list[str]:
+        events = stage.all("events")
+        return [event["message"] for event in events if event["reason"] == "DrainDeadlineExceeded"]
+
+    stage.until(told, 30, "the event")
+    assert "gracefulShutdownTimeoutSeconds" in told()[0]
+    stage.until(lambda: len(stage.all("pods")) == 1, 30, "the pod to end")
+    (board,) = stage.boards()
+    assert board["workers"]["busy"] == 1, "the other pod's request goes on"

@@ -159,20 +159,9 @@ def _last_claim(pod: Pod, grant: Grant | None, boot: int) -> int:
     return max(ceiling * report.servers, report.total)
 
 
-def is_settling(effective: Effective, seen: Survey, now: float) -> bool:
-    """Return whether a pod that can be asked does not show yet what the directives ask for."""
-    wanted = effective.settings
-    for pod in seen.accepting:
-        report = pod.report
-        if report is None or report.settings == wanted or not pod.current or is_silent(pod, now):
-            continue
-        most = min(effective.thread_limit, report.thread_limit or effective.thread_limit)
-        for name, value in wanted.items():
-            # More threads than its own ThreadLimit or its memory allow never come.
-            reachable = min(value, most) if name == "threadsPerChild" else value
-            if report.settings.get(name, reachable) != reachable:
-                return True
-    return False
+def is_settling(grants: Mapping[str, Grant]) -> bool:
+    """Return whether a setting was sent that no scoreboard shows yet; ceilings are no setting."""
+    return any(not grant.refused and grant.changes.keys() - {"threadsCeiling"} for grant in grants.values())
 
 
 def _share_out(

@@ -17,6 +17,7 @@ from .victims import is_overdue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .ceilings import Grant
     from .effective import Correction
     from .memory import Memory
     from .sizing import Size
@@ -155,12 +156,12 @@ def conditions(
     snapshot: Snapshot,
     seen: Survey,
     lasting: Mapping[str, Episode],
-    now: float,
+    grants: Mapping[str, Grant],
 ) -> tuple[Condition, ...]:
     """Return every condition but Accepted, which belongs to who read the spec."""
     found = {name: episode.trouble for name, episode in lasting.items()}
     available = _available(snapshot, seen, found)
-    progressing = _progressing(snapshot, seen, found, is_settling(snapshot.effective, seen, now))
+    progressing = _progressing(snapshot, seen, found, is_settling(grants))
     return (
         available,
         progressing,

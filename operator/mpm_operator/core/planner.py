@@ -161,7 +161,7 @@ def _say(snapshot: Snapshot, thought: _Thought, acted: Plan, now: float) -> Plan
     assert acted.memory is not None
     return replace(
         acted,
-        conditions=conditions.conditions(snapshot, seen, lasting, now),
+        conditions=conditions.conditions(snapshot, seen, lasting, acted.memory.grants),
         decision=said,
         notes=(*explain.notes(memory, said, acted.desired, need.spawn), *news),
         memory=replace(
@@ -205,7 +205,7 @@ def _first(snapshot: Snapshot, now: float) -> Plan:
         desired=pods,
         replicas=replicas,
         threads_per_child=effective.threads_per_child,
-        conditions=conditions.conditions(snapshot, seen, lasting, now),
+        conditions=conditions.conditions(snapshot, seen, lasting, {}),
         decision=decision,
         notes=notes,
         memory=replace(memory, episodes=lasting),
