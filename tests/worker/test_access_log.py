@@ -6,6 +6,22 @@ import re
 import signal
 
 
+def test_a_log_is_rotated_by_moving_it_and_hup(start, tmp_path, mpm: str) -> None:
+    log, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    worker = start("--mpm", mpm, "--processes", "2", "--threads", "2", "--access-log", str(log))
+    worker.get("/size/1")
+    log.rename(old)
+    worker.signal(signal.SIGHUP)
+    worker.await_board(
+        lambda board: board["servers"] == 2 and all(each["generation"] == 1 for each in board["processes"])
+    )
+    worker.get("/size/2")
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    assert [" /size/1 " in line for line in old.read_text().splitlines()] == [True]
+    assert [" /size/2 " in line for line in log.read_text().splitlines()] == [True]
+
+
 def test_a_line_for_each_request(start, tmp_path, mpm: str) -> None:
     log = tmp_path / "access.log"
     worker = start("--mpm", mpm, "--processes", "2", "--threads", "2", "--access-log", str(log))

@@ -141,6 +141,17 @@ def test_a_mistake_in_the_file_is_named(tmp_path, text: str, words: str) -> None
     assert str(file) in str(caught.value)
 
 
+def test_a_variable_that_is_nearly_an_option_is_told() -> None:
+    environ = {
+        "MPM_THREAD": "5",
+        "MPM_KEEPALIVE": "on",
+        "MPM_OPERATOR_PORT": "1",
+        "MPM_POD_NAME": "a",
+        "MPM_POD_IP": "b",
+    }
+    assert [line.split()[0] for line in load(["a:b"], environ).warnings] == ["MPM_KEEPALIVE", "MPM_THREAD"]
+
+
 def test_threads_beyond_the_limit_are_corrected_and_said() -> None:
     options = load(["--threads", "100", "--thread-limit", "64", "a:b"], {})
     assert options.threads == 64

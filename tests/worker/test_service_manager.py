@@ -93,6 +93,16 @@ def test_ready_is_told_when_a_server_accepts_and_not_before(start, manager, tmp_
     manager.await_line("READY=1")
 
 
+def test_the_status_is_told_once_a_second(start, manager, hammer) -> None:
+    worker = start("--threads", "4", app="paths:app", through=notifying(manager))
+    manager.await_line("READY=1")
+    hammer(worker.port, 8, "/sleep/0.005")
+    began = time.monotonic()
+    for _ in range(3):
+        manager.await_line("STATUS=.*")
+    assert time.monotonic() - began > 1
+
+
 def test_the_watchdog_is_fed_twice_in_its_time(start, manager) -> None:
     start(app="told:app", through=notifying(manager, "WATCHDOG_USEC=400000"))
     manager.await_line("READY=1")

@@ -118,6 +118,14 @@ def test_the_end_of_a_response_is_no_cut(secure, pair, mpm: str) -> None:
         assert read_until_end(sock).endswith(b"x" * 1_000_000)  # a cut would raise SSLEOFError
 
 
+def test_a_cut_is_no_end(secure, pair, mpm: str) -> None:
+    worker = secure("--mpm", mpm, "--processes", "1", "--threads", "1")
+    with connect(worker, pair[0]) as sock:
+        sock.sendall(b"GET /broken HTTP/1.0\r\n\r\n")
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            read_until_end(sock)
+
+
 def test_plain_http_is_told_so(secure, mpm: str) -> None:
     worker = secure("--mpm", mpm, "--processes", "1", "--threads", "1")
     with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:

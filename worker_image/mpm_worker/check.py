@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from mpm_worker.app import AppError, load_app
@@ -19,6 +20,7 @@ def check(options: Options) -> None:
 
     :raises OptionError: the first thing that would keep the worker from starting
     """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an import that hangs can be ended
     look_over(options)
     pid = os.fork()
     if pid == 0:

@@ -145,12 +145,22 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
             values[option.key] = option.parse(*from_file[option.name])
         else:
             values[option.key] = option.default
-    return _settled(values)
+    return _settled(values, _mistyped(environ))
 
 
-def _settled(values: dict[str, Any]) -> Options:
+def _mistyped(environ: Mapping[str, str]) -> list[str]:
+    """Variables that are nearly an option's. Others may begin with MPM_ too: Kubernetes makes some."""
+    known = [*(option.variable for option in TABLE), "MPM_CONFIG"]
+    found = []
+    for name in sorted(environ.keys() - set(known)):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.9) if name.startswith("MPM_") else []
+        if near:
+            found.append(f"{name} in the environment is no option; did you mean {near[0]}?")
+    return found
+
+
+def _settled(values: dict[str, Any], warnings: list[str]) -> Options:
     """What one option means for another; corrections are httpd's and are said, never silent."""
-    warnings: list[str] = []
     module, _, name = values["app"].partition(":")
     if not module or not name:
         raise OptionError(

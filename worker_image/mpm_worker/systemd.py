@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _FIRST: Final = 3
 ADMIN: Final = "admin"
 """FileDescriptorName= of a socket that is the admin port."""
+_STATUS_GAP: Final = 1.0
+"""Least seconds between two lines of status."""
 VARIABLES: Final = (
     *("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"),
     *("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"),
@@ -63,7 +65,7 @@ class Notifier:
             self.interval = int(span) / 2e6
         self._alive_due = 0.0
         self._told_ready = self._told_stopping = self._told_reloading = False
-        self._status = ""
+        self._status, self._status_due = "", 0.0
         if self._socket is not None:
             self._socket.setblocking(False)
 
@@ -82,10 +84,10 @@ class Notifier:
         elif state != "Starting" and not reloading and (not self._told_ready or self._told_reloading):
             self._told_ready, self._told_reloading = True, False
             lines.append("READY=1")
-        if status != self._status:
-            self._status = status
-            lines.append(f"STATUS={status}")
         now = time.monotonic()
+        if status != self._status and (lines or now >= self._status_due):
+            self._status, self._status_due = status, now + _STATUS_GAP
+            lines.append(f"STATUS={status}")
         if now >= self._alive_due:
             self._alive_due = now + self.interval
             if self.interval < math.inf:

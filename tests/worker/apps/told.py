@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -27,9 +27,17 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         os.umask(umask)
         identity = {"uid": os.getresuid(), "gid": os.getresgid(), "groups": os.getgroups(), "umask": umask}
         body = json.dumps(identity | {"folder": os.getcwd(), "environ": sorted(os.environ)}).encode()
+    elif path == "/broken":
+        start_response("200 OK", headers)
+        return _broken()
     elif path == "/fail":
         raise RuntimeError("told to")
     else:
         body = json.dumps({key: value for key, value in environ.items() if isinstance(value, str)}).encode()
     start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
     return [body]
+
+
+def _broken() -> Iterator[bytes]:
+    yield b"half"
+    raise RuntimeError("told to")
