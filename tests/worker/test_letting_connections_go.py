@@ -87,3 +87,16 @@ def test_a_queue_gets_the_slot_of_an_idle_connection_when_its_time_is_over(start
         assert told(idle), "the request of a client that thinks for less than the timeout was cut"
         waiting.join(10)
         assert not waiting.is_alive()
+
+
+def test_a_queue_inside_the_loop_closes_nobody(start) -> None:
+    worker = start("--mpm", "event", "--threads", "2", "--async-request-worker-factor", "10")
+    socks = [worker.connect() for _ in range(6)]
+    assert not any(told(sock) for sock in socks)
+    for sock in socks:
+        sock.sendall(b"GET /sleep/0.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+    board = worker.await_board(lambda board: board["workers"]["queue"] == 4)
+    assert board["backlog"]["depth"] == 0
+    for sock in socks:
+        assert b"connection: close" not in sock.recv(4096).lower()
+        sock.close()

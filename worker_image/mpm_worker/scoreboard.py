@@ -45,7 +45,7 @@ class Live(IntEnum):
 
     PHASE = 0
     PRESSURE = auto()
-    """1 while connections wait and no slot is free."""
+    """1 while connections wait to be accepted and no slot is free."""
     ALARM = auto()
     """1 from the moment a child reported a change until the supervisor looked."""
     RELEASE = auto()

@@ -169,7 +169,7 @@ class Supervisor:
     def refresh(self, now: float) -> None:
         """See the load as it is now; also for one who asks between two ticks."""
         before, self.load = self.load, self.observer.load(accepting=self.accepting)
-        self.board.live[Live.PRESSURE] = self.saturated and self.load.queue > 0
+        self.board.live[Live.PRESSURE] = self.saturated and self.load.backlog.depth > 0
         self._find_edges(before, now)
 
     def _tell_the_service_manager(self) -> None:
