@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 from mpm_worker.wsgi import FileWrapper
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -101,12 +103,20 @@ def test_a_file_on_its_way_is_a_writing_slot_and_counts(worker: Any, tmp_path: P
     assert after["bytes"] - before["bytes"] >= 1 << 28
 
 
-def test_a_client_that_leaves_in_the_middle_leaves_a_free_slot(worker: Any) -> None:
+def open_files(pid: int) -> Iterator[str]:
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{number}")
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_a_free_slot_and_no_open_file(worker: Any) -> None:
+    pid = await_board(worker, lambda seen: seen["workers"]["busy"] == 0)["processes"][0]["pid"]
     for _ in range(5):
         with worker.connect() as client:
             client.sendall(b"GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
             client.recv(1000)
     await_board(worker, lambda seen: seen["workers"]["busy"] == 0)
+    assert not any("large.bin" in path for path in open_files(pid))
     assert b"200 OK" in worker.exchange(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert not any("Traceback" in line for line in worker.said)
 
