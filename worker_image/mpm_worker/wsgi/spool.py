@@ -42,7 +42,7 @@ class SpoolError(OSError):
 class Spool:
     """What has come of one body; `size` in bytes. `began` is monotonic time."""
 
-    __slots__ = ("_file", "_folder", "_pieces", "_reader", "_threshold", "began", "size")
+    __slots__ = ("_file", "_folder", "_memory", "_reader", "_threshold", "began", "size")
 
     def __init__(self, spooling: Spooling, threshold: int | None = None) -> None:
         """:param threshold: instead of that of `spooling`, where memory is short"""
@@ -50,7 +50,7 @@ class Spool:
         self.began = time.monotonic()
         self._threshold = spooling.threshold if threshold is None else threshold
         self._folder = spooling.place
-        self._pieces: list[bytes] = []
+        self._memory = bytearray()
         self._file: io.FileIO | None = None
         self._reader: io.BufferedReader | None = None
 
@@ -69,11 +69,10 @@ class Spool:
         """Raises SpoolError, and then holds nothing any more."""
         self.size += len(piece)
         if self._file is None:
-            self._pieces.append(piece)
+            self._memory += piece
             if self.size <= self._threshold:
                 return
-            piece = b"".join(self._pieces)
-            self._pieces = []
+            piece, self._memory = bytes(self._memory), bytearray()
         try:
             if self._file is None:
                 self._file = io.FileIO(_nameless(self._folder), "r+b")
@@ -90,14 +89,14 @@ class Spool:
     def open(self) -> io.BufferedIOBase:
         """What is there, as a file to be read from its beginning; it ends with `close`."""
         if self._file is None:
-            return io.BytesIO(b"".join(self._pieces))
+            return io.BytesIO(self._memory)
         self._file.seek(0)
         self._reader = io.BufferedReader(self._file)
         return self._reader
 
     def close(self) -> None:
         """Give back memory and disk."""
-        self._pieces = []
+        self._memory = bytearray()
         for file in (self._reader, self._file):
             if file is not None:
                 file.close()
