@@ -94,3 +94,15 @@ def test_a_section_leaves_the_others_alone(tmp_path: Path) -> None:
     assert page.read_text().count("kept") == 1
     assert "one" not in page.read_text()
     assert page.read_text().startswith("# Results\n\nmine\n")
+
+
+@pytest.mark.parametrize("table", ["equal_violations", "fixed_targets", "ablations", "design", "grid"])
+def test_tables_are_whole_whatever_was_cut(table: str) -> None:
+    whole, cut = runs(), report.Runs()
+    for job in designs.first(TRACES, ["step"], 1)[: len(TRACES)]:
+        cut.add(job, PLAIN)
+    for found in (whole, cut):
+        lines = getattr(report, table)(found).splitlines()
+        assert len({line.count("|") for line in lines}) == 1
+    assert len(getattr(report, table)(whole).splitlines()) > 2
+    assert list(report.verdicts(cut))
