@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import socket
 import time
 from pathlib import Path
@@ -130,6 +131,32 @@ def test_the_access_log_names_the_request_of_a_refused_upload(start: Any, mpm: s
             return
         time.sleep(0.05)
     raise AssertionError(log.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("coding", ["chunked", "length"])
+def test_an_upload_under_way_outlives_its_process(start: Any, mpm: str, number: int, coding: str) -> None:
+    """A restart and the end wait for it, as for any request."""
+    worker = uploads(start, mpm, "--threads", "2", "--spool-threshold", "1000")
+    pid = child_of(worker)
+    body = b"x" * 300_000
+    stream = CHUNKED + chunks(body) if coding == "chunked" else PLAIN % (b"", len(body)) + body
+    with worker.connect() as sock:
+        sock.sendall(stream[:-1000])
+        worker.await_board(lambda board: board["connections"]["open"] or board["workers"]["busy"])
+        worker.signal(number)
+        if number == signal.SIGHUP:
+            worker.await_board(
+                lambda board: any(each["pid"] != pid and not each["retiring"] for each in board["processes"])
+            )
+        else:
+            worker.await_board(lambda board: board["state"] == "Stopping")
+        time.sleep(0.3)
+        sock.sendall(stream[-1000:])
+        status, told = answer(sock)
+        assert (status, told["size"]) == (200, 300_000)
+    if number == signal.SIGTERM:
+        assert worker.exit_code() == 0
 
 
 def test_an_application_may_answer_before_a_body_comes(start: Any) -> None:
