@@ -215,6 +215,24 @@ def test_a_full_disk_is_a_507_and_nothing_else_breaks(start: Any, mpm: str) -> N
     assert child_of(worker) == pid
 
 
+def test_without_a_folder_to_write_to_only_long_chunked_bodies_need_one(
+    start: Any, mpm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/no/such/folder")
+    worker = uploads(start, mpm, "--threads", "2")
+    for stream, size in (
+        (PLAIN % (b"", 400_000) + b"x" * 400_000, 400_000),
+        (CHUNKED + chunks(b"x" * 9000), 9000),
+    ):
+        with worker.connect() as sock:
+            sock.sendall(stream)
+            assert answer(sock)[1]["size"] == size
+    with worker.connect() as sock:
+        sock.sendall(CHUNKED + chunks(b"x" * 400_000)[:200_000])
+        assert answer(sock)[0] == 507
+    worker.await_line(r"could not be stored in /no/such/folder \(--spool-dir\): No such file or directory")
+
+
 def test_without_buffering_a_chunked_body_is_lazy_and_has_no_length(start: Any, mpm: str) -> None:
     worker = uploads(start, mpm, "--threads", "2", "--request-buffering", "off")
     with worker.connect() as sock:

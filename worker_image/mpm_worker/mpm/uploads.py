@@ -38,7 +38,8 @@ def begin(client: Client, request: Request, spooling: Spooling, others: int) -> 
     left = connection.body_left
     crowd = others > _CROWD
     if left is None or left > min(_SHORT, spooling.threshold) or crowd:
-        if not spooling.whole:
+        # Without a folder to write to (a read-only root and no /tmp), a slot reads what can be read lazily.
+        if not spooling.whole or (left is not None and not spooling.stores):
             return False
         client.spool = Spool(spooling, 0 if crowd else None)
     client.request, client.since = request, time.monotonic()

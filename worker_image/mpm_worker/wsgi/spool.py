@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,11 +22,16 @@ class Spooling:
 
     `whole`: chunked bodies, and in the event model long ones too, are read whole before the application runs.
     `threshold`: bytes of a body kept in memory. `folder`: where files are made; "" = TMPDIR, else /tmp.
+    `stores`: whether this process may make any there.
     """
 
     whole: bool = True
     threshold: int = 131072
     folder: str = ""
+    stores: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stores", os.access(self.place, os.W_OK | os.X_OK))
 
     @property
     def place(self) -> str:
