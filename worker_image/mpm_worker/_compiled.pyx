@@ -418,6 +418,15 @@ cdef long long read_length(text) noexcept:
     return length
 
 
+cdef object outcome_type
+
+
+def use_outcome(outcome):
+    """The named tuple that says what became of the connection."""
+    global outcome_type
+    outcome_type = outcome
+
+
 cdef class ShortWay:
     """The common response: plain head, one block, a kept or closing connection that has room for all of it.
 
@@ -429,6 +438,7 @@ cdef class ShortWay:
     cdef public int _code
     cdef public object _length
     cdef public Py_ssize_t sent
+    cdef readonly object outcome
     cdef object head
 
     def __init__(self, sock, connection, request, errors, timeout, must_close):
@@ -502,6 +512,7 @@ cdef class ShortWay:
         self._head_sent, self._keep = True, keep
         self.send_all(text, at, block)
         self.sent += size
+        self.outcome = tuple.__new__(outcome_type, (keep, self._code, self.sent, False))
         return True
 
     cdef bint is_common(self) except -1:

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mpm_worker import compiled
 from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.response import CONTINUE, error_response, read_start
 from mpm_worker.requestid import request_id
@@ -38,6 +39,10 @@ class Outcome(NamedTuple):
     status: int
     sent: int
     abort: bool = False
+
+
+if compiled.module is not None:
+    compiled.module.use_outcome(Outcome)
 
 
 class ClientGone(OSError):

@@ -61,7 +61,7 @@ def serve(
             _close(result, exchange)
     if incoming is not None:
         incoming.end()
-    return exchange.end()
+    return exchange.outcome or exchange.end()
 
 
 def _make_environ(server: Server, connection: Connection, request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mpm_worker.http import Connection, Request
+    from mpm_worker.wsgi.exchange import Outcome
 
 
 class NoShortWay:
@@ -29,6 +30,7 @@ class NoShortWay:
     _length: int | None = None
     _text = ""
     sent = 0
+    outcome: Outcome | None = None  # of a response that went the short way
 
     def __init__(
         self,
