@@ -114,6 +114,10 @@ class Transport:
         self._client.transport = None  # what follows is plain
         return os.read(self._client.descriptor, _PIECE)
 
+    def more(self) -> bool:
+        """Whether there may be more that came with what was read last, and for which no event will come."""
+        return self._tls is None or not self._tls.drained or self._tls.pending() > 0
+
     def _read_header(self) -> None:
         sock = self._client.sock
         timeout = sock.gettimeout()

@@ -24,6 +24,9 @@ _Stamp = tuple[tuple[int, int, int], ...]
 class TlsSocket(ssl.SSLSocket):
     """Ends its side so that the client knows it for the end, and not for a cut."""
 
+    drained = False
+    """Whether the last `take` has read the kernel's buffer to its end."""
+
     def shutdown(self, how: int) -> None:
         self.settimeout(0)
         try:
@@ -40,6 +43,7 @@ class TlsSocket(ssl.SSLSocket):
         """
         timeout = self.gettimeout()
         self.settimeout(0)
+        self.drained = False
         pieces: list[bytes] = []
         try:
             for _ in range(_RECORDS):
@@ -49,6 +53,7 @@ class TlsSocket(ssl.SSLSocket):
                 if not piece or most <= 0:
                     break
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self.drained = True
             if not pieces:
                 raise BlockingIOError from None
         except ssl.SSLError as error:

@@ -269,8 +269,8 @@ class Connections:
         """A slot has sent the response."""
         client.held = False
         client.since = time.monotonic()
-        if client.transport is not None:
-            client.again = True  # bytes may wait where epoll does not see them
+        if client.transport is not None and client.transport.more():
+            client.again = True  # bytes wait where epoll does not see them
         if outcome.abort:
             self._drop(client)
         elif not outcome.keep_alive:
@@ -300,7 +300,10 @@ class Connections:
                 self._fault(client)
                 return
             # A short read has emptied the socket, unless its end stands behind it.
-            client.again = bool(data) and (len(data) == _PIECE or client.ended or transport is not None)
+            if transport is None:
+                client.again = bool(data) and (len(data) == _PIECE or client.ended)
+            else:
+                client.again = bool(data) and transport.more()
         self._advance(client)
 
     def _advance(self, client: Client) -> None:
