@@ -143,10 +143,12 @@ def _scale(peer: Peer, ended: threading.Event) -> None:
 
 
 def cpu_seconds(peer: Peer) -> dict[str, float]:
-    """CPU time of every pod of the cluster so far, by the name of its control group."""
-    found = {}
+    """CPU time of each of its pods so far, by the name of its control group."""
+    found, ours = {}, {f"pod{pod.uid}" for pod in peer.serving()}
     for hierarchy in cgroups.hierarchies():
         for group in (hierarchy / peer.site.cgroup).glob("kubepods/burstable/pod*"):
+            if group.name not in ours:
+                continue
             with suppress(OSError):
                 if (file := group / "cpuacct.usage").exists():
                     found[group.name] = int(file.read_text()) / 1e9

@@ -43,6 +43,7 @@ class Pod:
     name: str
     seen_at: float
     created: str = ""
+    uid: str = ""
     address: str = ""
     ready: bool = False
     told_at: float | None = None
@@ -99,7 +100,9 @@ class Record:
     def hear_pod(self, kind: str, item: Object) -> None:
         now, meta, status = time.time(), item["metadata"], item.get("status", {})
         with self.lock:
-            pod = self.pods.setdefault(meta["name"], Pod(meta["name"], now, meta["creationTimestamp"]))
+            pod = self.pods.setdefault(
+                meta["name"], Pod(meta["name"], now, meta["creationTimestamp"], meta.get("uid", ""))
+            )
             pod.address = status.get("podIP", "")
             conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
             pod.ready = conditions.get("Ready") == "True" and "deletionTimestamp" not in meta

@@ -60,16 +60,17 @@ TENTH = Size(
 
 
 PEER = Size(
-    requests=60_000,
+    requests=30_000,
     scale_events=5,
     rollouts=3,
     live_changes=0,
     deletes=3,
     kills=0,
-    outage_seconds=20.0,
-    most_seconds=400.0,
+    outage_seconds=0.0,
+    etcd_restarts=0,
+    most_seconds=300.0,
 )
-"""Rollouts stand for the live changes, and there is no operator to kill."""
+"""Of what is done, only that which a plain Deployment can know of."""
 
 
 def disturbances(size: Size) -> list[Callable[[Stage], object]]:
