@@ -19,7 +19,6 @@ import urllib.request
 from pathlib import Path
 
 from measure import Wrk, pss_mib, tree
-from run import environment_python
 from servers import Job, Running, free_port, ours
 
 _TURN = 5
@@ -37,7 +36,7 @@ def main() -> None:
         admin = free_port()
         log = str(folder / "access.log")
         job = Job(free_port(), folder, log=log, options=("--admin", f"127.0.0.1:{admin}"))
-        server = Running(ours(), environment_python(), job)
+        server = Running(ours(), Path(sys.executable), job)
         try:
             faults = _soak(server, admin, minutes * 60, Path(log))
         finally:
