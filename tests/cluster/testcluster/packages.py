@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from testcluster import places
 from testcluster.errors import ClusterError
-from testcluster.shell import run
+from testcluster.shell import locked, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +62,7 @@ def ensure(probes: Mapping[str, str] = PROBES, who: str = "the test cluster") ->
     print(f"cluster: installing {' '.join(packages)}", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300"]
-    with no_daemons():
+    with locked(places.cache() / "apt.lock"), no_daemons():  # apt waits for dpkg, but not for its lists
         run([*apt, "update"], env=env)
         run([*apt, "install", "--yes", "--no-install-recommends", *packages], env=env)
     if packages := missing(probes):
