@@ -118,12 +118,15 @@ def test_a_rollout_that_never_gets_ready_keeps_the_old_pods_and_says_why(shop: S
 
 
 def test_a_rollout_past_its_deadline_is_taken_back_until_the_spec_changes(stage: Stage) -> None:
-    stage.start_operator("--progress-deadline-seconds=15")
+    patient = stage.start_operator()
     stage.server()
     stage.ready(1)
+    patient.end()
+    hasty = stage.start_operator("--progress-deadline-seconds=15")
+    stage.until(lambda: stage.need("deployment")["spec"]["progressDeadlineSeconds"] == 15, 20, "the deadline")
     good = stage.need("deployment")["spec"]["template"]
     before = uids(stage)
-    failures = stage.load(2, 60)
+    failures = stage.load(2, 150)
     stage.patch({"spec": {"app": {"module": "sleeper:nothing"}, "mpm": {"type": "Worker"}}})
     stage.until(lambda: stage.condition("Progressing") == ("False", "RolledBack"), 60, "the good template")
     assert "CrashLoopBackOff" in stage.message("Progressing")
@@ -133,12 +136,12 @@ def test_a_rollout_past_its_deadline_is_taken_back_until_the_spec_changes(stage:
     assert 'app = "sleeper:application"' in stage.need("configmap", "shop-mpm")["data"]["mpm.toml"]
     assert [event["type"] for event in stage.all("events") if event["reason"] == "RolledBack"] == ["Warning"]
     # It stays so for the next operator, and pods of the good template can be made.
-    stage.operators[0].end()
-    stage.start_operator("--progress-deadline-seconds=15")
+    hasty.end()
+    stage.start_operator()
     stage.kubectl("delete", "pod", "--selector=mpm-operator.io/webserver=shop", "--wait=false")
-    stage.until(lambda: uids(stage) and not before & uids(stage), 20, "another pod")
+    stage.until(lambda: uids(stage) and not before & uids(stage), 30, "another pod")
     stage.ready(1)
-    stage.until(lambda: stage.condition("Progressing") == ("False", "RolledBack"), 15, "RolledBack")
+    stage.until(lambda: stage.condition("Progressing") == ("False", "RolledBack"), 20, "RolledBack")
     stage.loads[0].terminate()
     assert not failures()
     stage.patch({"spec": {"app": {"module": "sleeper:application"}}})

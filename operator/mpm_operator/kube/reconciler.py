@@ -393,7 +393,7 @@ def _threads_seen(snapshot: Snapshot, plan: Plan) -> int:
     seen = [
         int(pod.report.settings["threadsPerChild"])
         for pod in snapshot.pods
-        if pod.phase is PodPhase.READY and pod.report and "threadsPerChild" in pod.report.settings
+        if pod.phase is not PodPhase.TERMINATING and pod.report and "threadsPerChild" in pod.report.settings
     ]
     wanted = plan.threads_per_child
     return next((threads for threads in seen if threads != wanted), wanted)
