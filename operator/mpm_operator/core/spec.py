@@ -107,8 +107,8 @@ class MPMDirectives(_Value, frozen=True):
     threads_per_child: Annotated[
         Count | None,
         Meta(
-            description="ThreadsPerChild: threads of each server, changed live; left out: 25, and as many "
-            "more as a burst needs, up to ThreadLimit."
+            description="ThreadsPerChild: threads of each server, changed live; left out: tuned, from 25 on, "
+            "to what requests wait and compute. A burst may add more, up to ThreadLimit."
         ),
     ] = None
     thread_limit: Annotated[
