@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mpm_worker.accessformat import More
@@ -136,14 +137,14 @@ class Child:
             port=first.environ["SERVER_PORT"],
             scheme=first.environ["wsgi.url_scheme"],
             multithread=self.options.mpm != PREFORK,
-            multiprocess=self.options.processes > 1 or self.options.mpm == PREFORK,
+            multiprocess=self._has_siblings(),
             software=_software(),
             spooling=Spooling(
                 self.options.request_buffering, self.options.spool_threshold, self.options.spool_dir
             ),
         )
         model = _model(self.options.mpm, self)
-        self._wake = model.wake
+        self._wake = partial(self._woken, model.wake)
         self.record[Server.UP] = 1
         model.run()
         self._hooks.attempt("worker_exit", self.seat)
@@ -168,6 +169,16 @@ class Child:
                 stacks.log()
             self._wake()
         os._exit(1)
+
+    def _woken(self, wake: Callable[[], None]) -> None:
+        """The scoreboard has something new, perhaps a process more."""
+        self.environment.environ["wsgi.multiprocess"] = self._has_siblings()
+        wake()
+
+    def _has_siblings(self) -> bool:
+        """Whether the application may run in another process at the same time: also one that came later."""
+        several = self.options.processes > 1 or self.options.mpm == PREFORK
+        return several or self._cells[Live.ROWS] > 1
 
     def serving(self) -> None:
         """Told by the model once its slots are there."""

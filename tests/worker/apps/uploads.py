@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,3 +28,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         }
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(told).encode()]
+
+
+def facts(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "application/json"), ("X-Pid", str(os.getpid()))])
+    return [json.dumps(environ["wsgi.multiprocess"]).encode()]

@@ -1,0 +1,15 @@
+"""wsgi.multiprocess: whether another process may call the same application at the same time (PEP 3333)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def test_it_becomes_true_when_a_process_is_added(start: Any) -> None:
+    worker = start("--mpm", "event", "--threads", "2", "--processes", "1", app="uploads:facts")
+    assert json.loads(worker.get()[2]) is False
+    assert worker.call("PUT", "/control", {"processes": 2})[0] == 200
+    worker.await_board(lambda board: board["workers"]["idle"] == 4)
+    seen = {(answer[1]["X-Pid"], json.loads(answer[2])) for answer in (worker.get() for _ in range(60))}
+    assert {true for _, true in seen} == {True}
