@@ -1,4 +1,4 @@
-"""A minute of mixed load (`make soak-http` is an hour of it): memory, descriptors and slots stay, nothing fails."""
+"""A minute of mixed load (`make soak-http` is an hour of it): memory and slots stay, nothing fails."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def cut_off(worker, path: str) -> threading.Thread:
 
     def ask() -> None:
         with pytest.raises((OSError, http.client.HTTPException)):
-            worker.get(path, headers={"X-Request-Id": "r-17"})
+            worker.get(path)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -33,7 +33,7 @@ def test_its_stack_is_logged_and_its_process_is_replaced(start, hammer, mpm: str
     stuck = cut_off(worker, "/hang")
     clients = hammer(worker.port, 2, "/sleep/0.01")
     worker.await_line(r"GET /hang in slot \d+-\d+ runs for more than 1 s; server \d+ is replaced")
-    worker.await_line(r"GET /hang \(X-Request-Id: r-17\) in slot \d+-\d+ has run for [\d.]+ s and is here")
+    worker.await_line(r"\[(\S+)\] GET /hang in slot \d+-\d+ has run for [\d.]+ s and is here")
     worker.await_line(r"trouble.py\", line \d+, in wait_for_what_never_comes")
     pid = worker.await_line(r"server (\d+) is ended with 1 requests that do not end", 30)[1]
     stuck.join(10)

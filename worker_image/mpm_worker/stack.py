@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from mpm_worker.requestid import request_id
 from mpm_worker.say import say
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Stacks:
     """Logs each overdue request once.
 
-    :param serve: the code that runs a request; it has the locals `request` and `slot`
+    :param serve: the code that runs a request; it has the locals `client`, `request` and `slot`
     """
 
     def __init__(self, serve: CodeType, board: Scoreboard, row: int, seconds: float) -> None:
@@ -40,8 +41,7 @@ class Stacks:
             if now - began < self._seconds or self._told.get(slot.index) == began:
                 continue
             self._told[slot.index] = began
-            given = request.headers.get("x-request-id", "")
-            name = f"{request.method} {request.path}" + (f" (X-Request-Id: {given})" if given else "")
+            name = f"[{request_id(caller.f_locals['client'].connection)}] {request.method} {request.path}"
             place = f"{self._row}-{slot.index % self._board.threads}"
             text = "".join(traceback.StackSummary.extract(iter(frames[::-1])).format())
             say(f"{name} in slot {place} has run for {now - began:.1f} s and is here:\n{text.rstrip()}")
