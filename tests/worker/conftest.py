@@ -48,7 +48,11 @@ class Worker:
         command = [*through, sys.executable, "-P", "-m", "mpm_worker", "--admin", "127.0.0.1:0"]
         command += [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
         command += ["--chdir", str(chdir), "--control-keys", str(keys), "--pod-uid", POD, *arguments, app]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("MPM_") or name == "MPM_COMPILED"
+        }
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, pass_fds=fds, env=environ, start_new_session=True
         )
@@ -278,6 +282,11 @@ def keys(tmp_path: Path) -> Path:
     return key_folder(tmp_path / "keys")
 
 
+def _need_root_for(through: tuple[str, ...]) -> None:
+    if through[:1] == ("setpriv",) and os.geteuid():
+        pytest.skip("only root can give privileges away")
+
+
 @pytest.fixture
 def start(keys: Path) -> Iterator[Callable[..., Worker]]:
     """Starts a worker with these options and waits until it is ready (or not, with ready=False).
@@ -294,6 +303,7 @@ def start(keys: Path) -> Iterator[Callable[..., Worker]]:
         fds: tuple[int, ...] = (),
         through: tuple[str, ...] = (),
     ) -> Worker:
+        _need_root_for(through)
         worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds, through=through)
         workers.append(worker)
         if ready:
@@ -340,6 +350,7 @@ def run_to_the_end() -> Callable[..., tuple[int, str]]:
     """Runs a worker that ends by itself: its exit code and what it said."""
 
     def run(*arguments: str, through: tuple[str, ...] = ()) -> tuple[int, str]:
+        _need_root_for(through)
         command = [*through, sys.executable, "-P", "-m", "mpm_worker", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stderr

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PROXIES = {"haproxy": "/usr/sbin/haproxy", "nginx-light": "/usr/sbin/nginx"}
+PROXIES = {"haproxy": "/usr/sbin/haproxy", "nginx": "/usr/sbin/nginx"}
 
 HAPROXY = """
 global
