@@ -28,7 +28,11 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
     command = [sys.executable, "-m", "mpm_worker", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
     command += ["--mpm", request.param, "--processes", "2", "--threads", "4", "--graceful-timeout", "2"]
     command += ["--chdir", str(Path(__file__).parent / "apps"), "tell:application"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MPM_") or name == "MPM_COMPILED"
+    }
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
     assert process.stderr is not None
     for line in process.stderr:

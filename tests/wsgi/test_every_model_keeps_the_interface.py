@@ -40,7 +40,11 @@ class Worker:
         ]
         command += ["--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "2"]
         command += ["--chdir", str(APPS), "interface:app"]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("MPM_") or name == "MPM_COMPILED"
+        }
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
         assert self._process.stderr is not None
         for line in self._process.stderr:
