@@ -70,7 +70,7 @@ def explain(
     else:
         text = _ask(f"{server.rstrip('/')}/apis/webservers/{namespace}/{name}/decisions", token)
         if save is not None:
-            save.write_text(text, encoding="utf-8")
+            _save(save, text)
         records, latest = _loaded(text, server)
     shown = [key for key in latest if name is None or key in (name, f"{namespace}/{name}")]
     if not shown:
@@ -78,6 +78,15 @@ def explain(
     for key in shown:
         mine = [record for record in records if record.name == key]
         click.echo(told(key, latest[key], mine[max(0, len(mine) - last) :]))
+
+
+def _save(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(
+            f"{file}: cannot be written: {error.strerror}; expected a path for a JSON file."
+        ) from error
 
 
 def told(name: str, latest: Latest, records: list[Record]) -> str:

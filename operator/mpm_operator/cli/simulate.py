@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from mpm_operator.core.directives import normalise
+from mpm_operator.core.explain import plural
 from mpm_operator.core.planner import plan
 from mpm_operator.core.record import Ring, dump, replay
 from mpm_operator.core.spec import MPM, App, MPMDirectives, WebServerSpec
@@ -246,7 +247,7 @@ def _replay(file: Path) -> int:
         if difference:
             click.echo(f"{file}: decision {number} of {len(records)} ({record.name}): {difference}", err=True)
             return 1
-    click.echo(f"{len(records)} decisions, the same again")
+    click.echo(f"{plural(len(records), 'decision')}, the same again")
     return 0
 
 
