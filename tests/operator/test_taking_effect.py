@@ -119,7 +119,8 @@ def test_a_rollout_that_never_gets_ready_keeps_the_old_pods_and_says_why(shop: S
 
 def test_a_rollout_past_its_deadline_is_taken_back_until_the_spec_changes(stage: Stage) -> None:
     patient = stage.start_operator()
-    stage.server()
+    # The only pod will be deleted: it accepts for as long as its successor may take on a busy machine.
+    stage.server(scaling={"drainDelaySeconds": 40})
     stage.ready(1)
     patient.end()
     hasty = stage.start_operator("--progress-deadline-seconds=15")
