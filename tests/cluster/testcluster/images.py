@@ -148,6 +148,7 @@ def from_project(containerfile: Path, base_name: str) -> list[str | Path]:
         "--isolation=chroot",
         f"--build-arg=BASE={base_name}",
         "--build-arg=PIP_OPTIONS=--no-index --find-links=/wheels",
+        "--build-arg=COMPILER=",
         f"--volume={wheels()}:/wheels:ro",
         f"--file={containerfile}",
         places.PROJECT,
