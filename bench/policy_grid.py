@@ -93,6 +93,8 @@ def main() -> None:
     choice = partial(chosen, collected(file, jobs))
     jobs = [*jobs, *stage(designs.last(traces, choice, options.seeds))]
     runs = collected(file, jobs)
+    if not runs.count:
+        sys.exit(f"no run was made within {options.minutes:g} minutes: there is nothing to report")
     text = page.section(runs, missing=len(jobs) - runs.count, traces=options.traces)
     print(text)
     if options.write:
