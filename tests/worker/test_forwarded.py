@@ -37,6 +37,7 @@ def xff(*values: str, **more: str) -> dict[str, str]:
         (xff("192.0.2.7", "garbage", "10.1.1.1"), Hop("10.1.1.1")),
         (xff("192.0.2.7", "garbage"), Hop()),
         (xff("192.0.2.7", ""), Hop()),
+        (xff('fe80::1%" 200 forged'), Hop()),
         (xff("192.0.2.7", proto="HTTPS", host="shop.example"), Hop("192.0.2.7", "", "https", "shop.example")),
         (xff("192.0.2.7", proto="gopher", host="a b"), Hop("192.0.2.7")),
         (xff("192.0.2.7", "10.1.1.1", proto="https, http"), Hop("192.0.2.7", "", "https")),

@@ -135,6 +135,8 @@ def _address(text: str) -> tuple[str, str]:
     """Address and port; empty when it is none: `unknown`, a hidden name, or anything else."""
     match = _PORT(text)
     address, port = (match[1] or match[2], match[3] or "") if match else (text, "")
+    if "%" in address:
+        return "", ""  # behind it `ipaddress` takes any text for the name of an interface
     try:
         return str(ipaddress.ip_address(address)), port
     except ValueError:
