@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http bench-scoreboard soak soak-http bench-policy bench-fleet bench-cluster
+.PHONY: help venv run test check cluster-tools image cluster-up cluster-down manifests bench-http fuzz bench-scoreboard soak soak-http bench-policy bench-fleet bench-cluster
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
