@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, help="everything seen as JSON; parts that were left out stay in it"
     )
+    parser.add_argument("--note", action="append", help="a sentence on this run, for bench/RESULTS.md")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md from all of it")
     options = parser.parse_args()
     found: dict[str, Any] = (
@@ -58,6 +59,7 @@ def main() -> None:
     finally:
         if not options.cluster:
             lifecycle.down(site)
+    found["notes"] = options.note or []
     if options.write:
         report.write(ROOT / "bench" / "RESULTS.md", found)
     sys.exit(bool(found.get("soak", {}).get("failed")))

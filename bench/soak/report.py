@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ def figures(record: Record) -> Figures:
     return {
         "at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.ended)),
         "seconds": round(span, 1),
+        "load_average": round(os.getloadavg()[1]),
+        "cpus": os.cpu_count(),
         "requests": record.summary["requests"],
         "rate": round(record.summary["requests"] / span, 1),
         "connections": record.summary["connections"],
@@ -71,7 +74,7 @@ def text(found: Figures) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, found: dict[str, Figures]) -> None:
+def write(path: Path, found: dict[str, Any]) -> None:
     """Put the section into RESULTS.md, between its marks or at the end."""
     whole = path.read_text()
     section = f"{BEGIN}\n{markdown(found)}\n{END}"
@@ -82,7 +85,8 @@ def write(path: Path, found: dict[str, Figures]) -> None:
         path.write_text(whole.rstrip() + "\n\n" + section + "\n")
 
 
-def markdown(found: dict[str, Figures]) -> str:
+def markdown(found: dict[str, Any]) -> str:
+    """The section: `found` holds the figures of each part, and `notes` on the run."""
     ours, peer = found["soak"], found.get("peer")
     columns = [("mpm-operator", ours)] + ([("Deployment + HPA", peer)] if peer else [])
     rows = [
@@ -103,12 +107,14 @@ def markdown(found: dict[str, Figures]) -> str:
             "",
             *_goals(found),
             *_failures(peer),
+            *(line for note in found.get("notes", ()) for line in ("", note)),
         ]
     )
 
 
 DEMAND = "20 or 150 ms in turn"
 ROWS = (
+    ("processes that wanted to run, CPUs", lambda each: f"{each['load_average']}, {each['cpus']}"),
     ("requests", lambda each: f"{each['requests']:,} in {each['seconds']:.0f} s ({each['rate']:.0f}/s)"),
     ("**failed**", lambda each: f"**{each['failed']}**{_kinds(each['failures'])}"),
     ("latency p50 / p95 / p99, ms", lambda each: f"{each['p50_ms']} / {each['p95_ms']} / {each['p99_ms']}"),
@@ -127,7 +133,7 @@ def _kinds(counts: dict[str, int]) -> str:
     return f" ({', '.join(f'{kind}: {count}' for kind, count in counts.items())})" if counts else ""
 
 
-def _goals(found: dict[str, Figures]) -> list[str]:
+def _goals(found: dict[str, Any]) -> list[str]:
     ours = found["soak"]
     scaled, choice = ours["scaled_in"], ours["busy_at_choice"]
     share = 100 * choice["ours"] / choice["newest_first"] if choice["newest_first"] else 0.0
@@ -154,6 +160,8 @@ def _goals(found: dict[str, Figures]) -> list[str]:
             f"{undo['new_pods']} new pods, {undo['failed']} failed",
             undo["quiescing"] == undo["serve_again"] >= 5 and undo["last_s"] <= 2 and not undo["new_pods"],
         ))  # fmt: skip
+    else:
+        lines.append(("load returns while ≥ 5 pods quiesce: all serve again in ≤ 2 s", "not measured", False))
     rows = [f"| {goal} | {value} | {'met' if met else '**missed**'} |" for goal, value, met in lines]
     return ["| goal | seen | |", "| --- | --- | --- |", *rows]
 
@@ -171,6 +179,6 @@ def _failures(peer: Figures | None) -> list[str]:
         "",
         "Deployment + HPA: gunicorn (gthread, 8 threads), a preStop sleep of 5 s, the default rolling "
         "update; the HPA is its formula on the CPU of the pods' control groups (averageValue 140m) each "
-        "15 s, without a window for scaling down. Its run is smaller. Its failures by what was being done: "
+        "15 s, without a window for scaling down. Its run is smaller. Its first failures by what was being done: "
         f"{told}.",
     ]
