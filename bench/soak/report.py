@@ -179,6 +179,6 @@ def _failures(peer: Figures | None) -> list[str]:
         "",
         "Deployment + HPA: gunicorn (gthread, 8 threads), a preStop sleep of 5 s, the default rolling "
         "update; the HPA is its formula on the CPU of the pods' control groups (averageValue 140m) each "
-        "15 s, without a window for scaling down. Its run is smaller. Its first failures by what was being done: "
-        f"{told}.",
+        "15 s, without a window for scaling down. Its run is smaller. Its first failures by what was being "
+        f"done: {told}.",
     ]
