@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import policy_report as report
+import policy_tables as tables
 from policy_designs import BURST_TARGETS, TARGETS, TUNING_SEEDS
 from policy_estimator import Errors, errors, saturated
 from policy_jobs import rates_of
@@ -73,21 +74,21 @@ def section(runs: Runs, missing: int, traces: Sequence[str]) -> str:
         goals(found),
         "### Equal violations: peers tuned for each trace",
         flow(TUNED),
-        report.equal_violations(runs),
+        tables.equal_violations(runs),
         "### One target for everything",
         ONE,
-        report.fixed_targets(runs),
+        tables.fixed_targets(runs),
         "### What each part is worth",
         flow(PARTS),
-        report.ablations(runs),
+        tables.ablations(runs),
         "### Other settings",
         flow(OTHER),
-        report.design(runs),
+        tables.design(runs),
         "### The estimator",
         flow(ESTIMATOR),
         _estimator_table(estimates),
         "### The grid",
-        report.grid(runs),
+        tables.grid(runs),
     ]
     return "\n\n".join(parts)
 
