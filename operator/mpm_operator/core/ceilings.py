@@ -174,7 +174,8 @@ def _share_out(
     now: float,
 ) -> Deal:
     boot, limit = effective.boot_slots, effective.max_request_workers
-    least = sum([min(seat.cap, effective.threads_per_child) * seat.servers for seat in seats])
+    threads = effective.threads_per_child
+    least = sum([(seat.cap if seat.cap < threads else threads) * seat.servers for seat in seats])
     fits = min(wanted, max(0, (limit - fixed - least) // boot))
     level = _level(seats, limit - fixed - boot * fits)
     budget = limit - claimed - boot * fits

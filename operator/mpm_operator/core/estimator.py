@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import exp, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,20 +40,13 @@ MOST_CPU = 0.8
 """Share of its CPUs up to which a pod's waits are known apart from its waits for them."""
 
 
-class Basis(NamedTuple):
-    """The line of a pod from which the next difference counts, and the rates of the last difference."""
-
-    line: Report
-    arrivals: float = 0.0
-    """Requests a second."""
-    completions: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Load:
     """What the estimator knows; `offered` is its result."""
 
-    pods: Mapping[str, Basis] = field(default_factory=dict)
+    pods: Mapping[str, tuple[Report, float, float]] = field(default_factory=dict)
+    """Pod → the line from which its next difference counts, and the arrivals and completions a second of the
+    last one. Plain tuples: one is made for each pod and second."""
     sampled_at: float = float("-inf")
     samples: int = 0
     rate: float = 0.0
@@ -130,7 +123,7 @@ def observe(
     """Return the estimate after the lines in `pods`; called at any moment, it samples once a second."""
     if now - load.sampled_at < SAMPLE_SECONDS - 1e-6:
         return load
-    bases: dict[str, Basis] = {}
+    bases: dict[str, tuple[Report, float, float]] = {}
     served = held = burnt = 0
     waited = computed = 0.0
     overflowing = False
@@ -139,10 +132,10 @@ def observe(
         if report is None:
             continue
         basis = load.pods.get(pod.name)
-        if basis is None or basis.line.boot != report.boot or report.accesses < basis.line.accesses:
-            bases[pod.name] = Basis(report)
+        if basis is None or basis[0].boot != report.boot or report.accesses < basis[0].accesses:
+            bases[pod.name] = (report, 0.0, 0.0)
             continue
-        old = basis.line
+        old = basis[0]
         passed = report.at - old.at
         if passed < SAMPLE_SECONDS * 0.5:
             # Too short to divide by; a pod that is silent keeps its last load.
@@ -150,7 +143,7 @@ def observe(
             continue
         done = report.accesses - old.accesses
         arrived = done + report.busy + report.queue - old.busy - old.queue
-        bases[pod.name] = Basis(report, arrived / passed if arrived > 0 else 0.0, done / passed)
+        bases[pod.name] = (report, arrived / passed if arrived > 0 else 0.0, done / passed)
         served += done
         wall, cpu = report.busy_ms - old.busy_ms, report.cpu_ms - old.cpu_ms
         held += wall if wall > 0 else 0
@@ -183,7 +176,7 @@ def _judge_balancer(load: Load, dispersion: float | None) -> Load:
 
 def _sample(
     load: Load,
-    bases: Mapping[str, Basis],
+    bases: Mapping[str, tuple[Report, float, float]],
     served: int,
     held: float,
     burnt: float,
@@ -194,8 +187,8 @@ def _sample(
     now: float,
 ) -> Load:
     passed = min(now - load.sampled_at, RATE_SECONDS) if load.samples else SAMPLE_SECONDS
-    seen = sum([basis.arrivals for basis in bases.values()])
-    done = sum([basis.completions for basis in bases.values()])
+    seen = sum([arrivals for _, arrivals, _ in bases.values()])
+    done = sum([completions for _, _, completions in bases.values()])
     samples = load.samples + 1 if load.samples or bases else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
     gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))

@@ -113,11 +113,12 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
     cpus = float("inf")
     newest = float("-inf")
     accepting = seen.accepting
+    ready, serving = PodPhase.READY, PodState.SERVING
     for pod in snapshot.pods:
         report = pod.report
         if pod.deletion_cost == VICTIM_COST and pod.phase is not PodPhase.TERMINATING:
             seen.costed.append(pod.name)
-        plain = pod.phase is PodPhase.READY and report is not None and report.state is PodState.SERVING
+        plain = pod.phase is ready and report is not None and report.state is serving
         kind = accepting if plain and pod.name not in victims else _kind(seen, pod, victims, now)
         kind.append(pod)
         if kind is not accepting:
@@ -135,7 +136,8 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         idle += report.idle
         total += report.total
         queue += report.queue
-        squares += (report.busy + report.queue) ** 2
+        load = report.busy + report.queue
+        squares += load * load
         if report.cpu_quota < cpus:
             cpus = report.cpu_quota
         young = report.uptime_ms < YOUNG_MS

@@ -84,10 +84,6 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         return kind(**{n: read(hint, value[n], f"{where}.{n}") for n, hint in hints.items() if n in value})
-    if isinstance(kind, type) and issubclass(kind, tuple):
-        return kind(
-            *[read(one, entry, where) for one, entry in zip(_hints(kind).values(), value, strict=True)]
-        )
     if kind is float or (isinstance(kind, type) and issubclass(kind, Enum)):
         return kind(value)
     if isinstance(kind, type) and kind is not typing.Any and not isinstance(value, kind):
