@@ -10,13 +10,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mpm_worker import options
 from mpm_worker.addresses import open_listeners
 from mpm_worker.brood import Brood
 from mpm_worker.scoreboard import Live, Scoreboard, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 APPS = Path(__file__).parent / "apps"
 
@@ -95,10 +97,11 @@ def test_a_process_that_still_imports_is_ended_at_once(start, tmp_path) -> None:
     worker.await_board(lambda board: board["servers"] == 1)
 
 
-def test_a_process_that_serves_is_never_taken_for_one_that_imports() -> None:
-    """Though its word of being ready has not been heard yet."""
+@pytest.fixture
+def brood() -> Iterator[tuple[Brood, Scoreboard]]:
+    """Of one process, in a scoreboard with one row; nobody listens to what it says."""
     chosen = options.load(["--mpm", "worker", "--threads", "1", "paths:app"], {})
-    board = Scoreboard(2, 1)
+    board = Scoreboard(1, 1)
     board.live[Live.THREADS] = 1
     board.live[Live.TIMEOUT] = board.live[Live.KEEP_ALIVE_TIMEOUT] = 1000
     listeners = open_listeners(("127.0.0.1:0",), "--bind", seats=1, backlog=5)
@@ -108,19 +111,38 @@ def test_a_process_that_serves_is_never_taken_for_one_that_imports() -> None:
         brood.maintain(time.monotonic())
     finally:
         sys.path.remove(str(APPS))
-    (process,) = brood.processes.values()
-    try:
-        _await(lambda: board.server(process.row)[Server.UP])
-        assert not process.ready
-        brood.retire(process, time.monotonic(), "surplus")
-        _, status = os.waitpid(process.pid, 0)
-    except BaseException:
+    yield brood, board
+    for process in brood.processes.values():
         os.kill(process.pid, signal.SIGKILL)
-        raise
-    finally:
+        os.waitpid(process.pid, 0)
         process.channel.close()
-        listeners.close()
+    listeners.close()
+
+
+def test_a_process_that_serves_is_never_taken_for_one_that_imports(brood: tuple[Brood, Scoreboard]) -> None:
+    """Though its word of being ready has not been heard yet."""
+    (process,) = brood[0].processes.values()
+    _await(lambda: brood[1].server(process.row)[Server.UP])
+    assert not process.ready
+    brood[0].retire(process, time.monotonic(), "surplus")
+    _, status = os.waitpid(process.pid, 0)
+    process.channel.close()
+    brood[0].processes.clear()
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_scoreboard_without_room_for_a_replacement_is_told(
+    brood: tuple[Brood, Scoreboard], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (process,) = brood[0].processes.values()
+    brood[0].became_ready(process)
+    brood[0].restart()
+    now = time.monotonic()
+    for _ in range(3):
+        brood[0].maintain(now)
+    told = "no room for another server: 1 are there, 0 of them finish"
+    assert capfd.readouterr().err.count(told) == 1
+    assert not process.retired
 
 
 def _await(wanted: Callable[[], object]) -> None:

@@ -243,6 +243,10 @@ class Brood:
             return
         row = self._free_row()
         if row is None:
+            self._not_before = now + 10
+            say(
+                f"no room for another server: {len(self.processes)} are there, {self._finishing()} of them finish"
+            )
             return
         self._listeners.listen(seat)
         self._board.live[Live.SEATS] = len(self._listeners.listening())
@@ -281,6 +285,9 @@ class Brood:
         process = Process(pid, row, seat, self.generation, ours, now, accesses, record[Server.ACCEPTED])
         self.processes[pid] = process
         self._adopt(process)
+
+    def _finishing(self) -> int:
+        return sum(bool(process.retired) for process in self.processes.values())
 
     def _free_row(self) -> int | None:
         used = {process.row for process in self.processes.values()}
