@@ -244,9 +244,8 @@ class Brood:
         row = self._free_row()
         if row is None:
             self._not_before = now + 10
-            say(
-                f"no room for another server: {len(self.processes)} are there, {self._finishing()} of them finish"
-            )
+            there = len(self.processes)
+            say(f"no room for another server: {there} are there, {self._finishing()} of them finish")
             return
         self._listeners.listen(seat)
         self._board.live[Live.SEATS] = len(self._listeners.listening())
