@@ -61,6 +61,12 @@ def test_the_client_is_the_rightmost_who_is_not_trusted(cgi: dict[str, str], hop
     assert client_of(cgi, TRUSTED) == hop
 
 
+@pytest.mark.timeout(10)
+def test_an_open_quotation_mark_costs_no_time() -> None:
+    """A minute, with an expression that tries every way to read it."""
+    assert client_of({"HTTP_FORWARDED": '"\\' * 100_000}, TRUSTED) == Hop()
+
+
 def test_the_option_says_which_fields_count() -> None:
     both = xff("192.0.2.7", standard="for=192.0.2.8")
     assert client_of(both, TRUSTED, CUSTOM).address == "192.0.2.7"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -132,6 +133,25 @@ def test_an_inbox_outlives_who_looked_into_it(inboxes: Inboxes) -> None:
     assert passed is not None
     assert passed[1:] == (7, b"head")
     assert inboxes.take(1) is None
+    passed[0].close()
+
+
+def test_a_connection_waits_for_whom_no_descriptor_is_left(inboxes: Inboxes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert inboxes.put(1, ours, 7, b"head")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open("/dev/null", os.O_RDONLY)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            inboxes.take(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    passed = inboxes.take(1)
+    assert passed is not None
+    assert passed[1:] == (7, b"head")
     passed[0].close()
 
 

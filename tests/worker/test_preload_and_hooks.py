@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHOP = """
@@ -50,6 +52,13 @@ def begin(start, folder: Path, *options: str, shop: str = SHOP, hooks: str = HOO
     (folder / "shop.py").write_text(shop)
     (folder / "moments.py").write_text(hooks)
     return start(*options, app="shop:app", chdir=folder)
+
+
+def soon(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def notes(folder: Path) -> list[list[str]]:
@@ -136,6 +145,16 @@ def test_a_server_whose_hook_fails_does_not_start_and_the_old_one_stays(start, t
     worker.await_line("a function of --hooks moments failed")
     worker.await_line("graceful restart given up")
     assert worker.get()[2] == before
+
+
+def test_code_that_hangs_while_it_is_imported_keeps_no_newer_code_out(start, tmp_path) -> None:
+    worker = begin(start, tmp_path, "--processes", "1", "--threads", "1")
+    (tmp_path / "shop.py").write_text("open('hangs', 'w').close()\nimport time\ntime.sleep(300)\n" + SHOP)
+    worker.signal(signal.SIGHUP)
+    soon(lambda: (tmp_path / "hangs").exists())
+    (tmp_path / "shop.py").write_text(SHOP.replace('f"{imported_by} ', 'f"new {imported_by} '))
+    worker.signal(signal.SIGHUP)
+    soon(lambda: worker.get()[2].startswith(b"new"))
 
 
 def test_a_module_without_a_hook_is_told(start, tmp_path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import os
 import socket
 import struct
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -123,6 +126,13 @@ def environ_of(answer: bytes) -> dict[str, str]:
     return environ
 
 
+def cpu_seconds(worker) -> float:
+    """Of its servers so far."""
+    pids = [process["pid"] for process in worker.scoreboard()["processes"]]
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.fixture(scope="module")
 def trusting(shared):
     options = ("--processes", "1", "--threads", "2", *TRUSTING)
@@ -140,6 +150,15 @@ def test_it_may_come_byte_by_byte(trusting, mpm: str) -> None:
     data = GOOD[0][0] + ASK
     environ = environ_of(converse(trusting(mpm), *(data[at : at + 1] for at in range(len(data)))))
     assert environ["REMOTE_ADDR"] == "192.0.2.7"
+
+
+def test_who_stops_in_the_middle_of_it_costs_no_cpu(trusting, mpm: str) -> None:
+    worker = trusting(mpm)
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+        sock.sendall(GOOD[0][0][:12])
+        before = cpu_seconds(worker)
+        time.sleep(2)
+        assert cpu_seconds(worker) - before < 1  # of two, if it asked again and again
 
 
 @pytest.mark.parametrize("data", [BAD[0] + b"Host: x\r\n\r\n", BAD[1] + ASK, BAD[-1] + ASK])

@@ -58,6 +58,32 @@ def test_others_in_that_process_finish(start) -> None:
     assert answers == [200, 200]
 
 
+def test_who_waits_behind_stuck_requests_is_answered_by_the_next_process(start) -> None:
+    worker = begin(start, "event", "--threads", "1", "--keep-alive-timeout", "30")
+    with worker.connect() as sock:  # kept by the process that will be stuck
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        stuck = cut_off(worker, "/hang")
+        worker.await_line("GET /hang in slot", 30)
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.settimeout(20)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+    stuck.join(20)
+
+
+def test_an_upload_beside_a_stuck_request_is_not_cut(start) -> None:
+    worker = begin(start, "event")
+    stuck = cut_off(worker, "/hang")
+    with worker.connect() as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(60):
+            sock.sendall(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+            threading.Event().wait(0.1)
+        sock.sendall(b"0\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+    stuck.join(20)
+
+
 def test_a_slow_client_is_no_stuck_request(start, mpm: str) -> None:
     """Waiting for a request, or on a kept connection, is the business of other timeouts."""
     worker = begin(start, mpm, "--keep-alive-timeout", "30")

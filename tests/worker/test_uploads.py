@@ -120,6 +120,17 @@ def test_an_upload_that_trickles_is_a_408(start: Any) -> None:
         assert (status, "slower than 500 bytes a second" in text) == (408, True)
 
 
+def test_a_short_body_that_comes_steadily_is_taken(start: Any) -> None:
+    """Longer than the timeout, at more than 500 bytes a second, while no slot is to spare for it."""
+    worker = uploads(start, "event", "--threads", "1", "--timeout", "1")
+    with worker.connect() as sock:
+        sock.sendall(PLAIN % (b"", 2400))
+        for _ in range(12):
+            sock.sendall(b"x" * 200)
+            time.sleep(0.2)
+        assert answer(sock)[0] == 200
+
+
 def test_the_access_log_names_the_request_of_a_refused_upload(start: Any, mpm: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     worker = uploads(start, mpm, "--threads", "1", "--access-log", str(log))

@@ -103,15 +103,30 @@ def test_a_broken_chunked_body_never_reaches_the_application(
     assert talk.errors.getvalue() == ""
 
 
-def test_a_chunked_body_that_expects_100_is_invited(connect: Any) -> None:
-    """Who reads it is the server, for an application that could not know that there is one."""
-    app = Teller()
+INVITING = CHUNKED.replace(b"Host: a", b"Host: a\r\nExpect: 100-continue")
+
+
+def test_a_chunked_body_that_expects_100_is_invited_by_who_reads_it(connect: Any) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [body + b" of " + environ.get("CONTENT_LENGTH", "no length").encode()]
+
     talk = connect(app)
-    talk.send(CHUNKED.replace(b"Host: a", b"Host: a\r\nExpect: 100-continue"))
+    talk.send(INVITING)
     assert talk.read_some(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     talk.send(b"4\r\nbody\r\n0\r\n\r\n")
-    talk.read_some(b"('4', None)")
-    assert app.bodies == [b"body"]
+    talk.read_some(b"body of no length")
+
+
+def test_a_chunked_body_that_nobody_reads_is_not_invited(connect: Any) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("403 Forbidden", [("Content-Length", "2")])
+        return [b"no"]
+
+    talk = connect(app)
+    talk.send(INVITING)
+    assert talk.read_some(b"no").startswith(b"HTTP/1.1 403 ")
 
 
 def test_a_body_of_known_length_stays_lazy(connect: Any) -> None:

@@ -73,7 +73,8 @@ cdef receive_more(int descriptor, const char *first, Py_ssize_t most):
     memcpy(into, first, SMALL)
     cdef ssize_t count = recv(descriptor, into + SMALL, most - SMALL, MSG_DONTWAIT)
     # Whatever it is that the second call met, the next one meets it again.
-    _PyBytes_Resize(&data, SMALL + (count if count > 0 else 0))
+    if _PyBytes_Resize(&data, SMALL + (count if count > 0 else 0)) < 0:
+        raise MemoryError
     result = <object>data
     Py_XDECREF(data)
     return result

@@ -177,9 +177,12 @@ class Brood:
         for process in staying:
             if process.seat >= self.wanted:
                 self.retire(process, now, "surplus")
-        replacing = any(
-            not p.ready and any(q.seat == p.seat and q is not p for q in staying) for p in staying
-        )
+        for process in staying:
+            # One that hangs in its import would keep newer code from being tried.
+            if not process.ready and process.generation < self.generation and self._is_replacing(process):
+                self.retire(process, now, "restart")
+        staying = self.staying()
+        replacing = any(not process.ready and self._is_replacing(process) for process in staying)
         for seat in range(self.wanted):
             here = [process for process in staying if process.seat == seat]
             fresh = [process for process in here if not self._stale(process)]
@@ -192,6 +195,10 @@ class Brood:
                 replacing |= bool(here)
                 self._fork(seat, now)
         self.share_listeners()
+
+    def _is_replacing(self, process: Process) -> bool:
+        """Whether another one stays at its seat."""
+        return any(other.seat == process.seat and other is not process for other in self.staying())
 
     def _stale(self, process: Process) -> bool:
         worn = self._board.server(process.row)[Server.WORN]

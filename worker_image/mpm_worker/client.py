@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Client:
     """One connection. `since` is when its present state began (monotonic); `timeout` is its socket's (ms).
 
-    The last six belong to the event loop: a slot has it; something happened on the socket; its end was seen;
-    the descriptor (which the socket forgets when it is closed); the request whose body is still awaited; what
-    has come of that body, when it is long.
+    The last eight belong to the event loop: a slot has it; something happened on the socket; its end was
+    seen; the descriptor (which the socket forgets when it is closed); the request whose body is still
+    awaited; what has come of that body, when it is long; when it began; how many bytes had come at the last
+    look.
 
     `transport` reads the socket where that takes more than a read; `trusted`: the peer is a proxy that is
     believed when it names the client; `origin`: the connection's own peer and part of the environ.
@@ -27,7 +28,7 @@ class Client:
     __slots__ = (
         *("connection", "leaving", "number", "release", "served", "since", "sock", "timeout"),
         *("origin", "transport", "trusted"),
-        *("held", "again", "ended", "descriptor", "request", "spool"),
+        *("held", "again", "ended", "descriptor", "request", "spool", "began", "arrived"),
     )
 
     def __init__(self, sock: socket.socket, connection: Connection, number: int, release: int) -> None:
@@ -43,6 +44,8 @@ class Client:
         self.descriptor = sock.fileno()
         self.request: Request | None = None
         self.spool: Spool | None = None
+        self.began = 0.0
+        self.arrived = 0
 
     def forget_body(self) -> None:
         """What came of a request that nobody will answer."""

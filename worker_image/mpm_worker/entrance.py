@@ -88,7 +88,7 @@ class Entrance:
 class Transport:
     """What stands between the socket and HTTP on one connection: a header, then TLS, or one of them."""
 
-    __slots__ = ("_certificates", "_client", "_entrance", "_header", "_tls")
+    __slots__ = ("_begun", "_certificates", "_client", "_entrance", "_header", "_tls")
 
     def __init__(
         self, client: Client, entrance: Entrance, header: bool, certificates: Certificates | None
@@ -96,6 +96,8 @@ class Transport:
         self._client, self._entrance = client, entrance
         self._header, self._certificates = header, certificates
         self._tls: TlsSocket | None = None
+        self._begun = b""
+        """What has come of a header that is not whole."""
 
     def read(self) -> bytes:
         """As os.read of a socket that does not block; b"" = the end.
@@ -123,18 +125,19 @@ class Transport:
         timeout = sock.gettimeout()
         sock.settimeout(0)  # else recv waits first
         try:
-            data = sock.recv(proxy_protocol.MOST, socket.MSG_PEEK)
+            data = sock.recv(proxy_protocol.MOST - len(self._begun), socket.MSG_PEEK)
         finally:
             sock.settimeout(timeout)
         if not data:
             raise ConnectionError("it ended before its PROXY header")
         try:
-            header = proxy_protocol.parse(data)
+            header = proxy_protocol.parse(self._begun + data)
         except proxy_protocol.Malformed as error:
             peer = self._client.connection.peer or ("a Unix socket", "")
             say(f"no PROXY header from {peer[0]}: {error}; the connection is closed")
             raise ConnectionError(str(error)) from None
         if header is None:
+            self._begun += sock.recv(len(data))  # left there, poll(2) would find it again and again
             raise BlockingIOError
-        sock.recv(header.size)
+        sock.recv(header.size - len(self._begun))
         self._entrance.introduce(self._client, header)

@@ -120,6 +120,8 @@ def _pick(values: str, back: int) -> str:
 
 
 def _read_element(element: str) -> Hop:
+    if not _WHOLE(element):
+        return Hop()  # a quotation mark that stays open: it takes _PAIRS the square of its length to find out
     pairs: dict[str, str] = {}
     for pair in _PAIRS(element):
         name, _, value = pair.partition("=")

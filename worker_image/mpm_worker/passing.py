@@ -63,11 +63,16 @@ class Inboxes:
         return True
 
     def take(self, seat: int) -> tuple[socket.socket, int, bytes] | None:
-        """A connection that was passed on to the seat, its count of requests, and its bytes."""
+        """A connection that was passed on to the seat, its count of requests, and its bytes.
+
+        :raises OSError: no descriptor is left to hold it; it stays where it is
+        """
+        # Without one the kernel would hand over the bytes and close the connection.
+        os.close(os.dup(self._pairs[seat][0].fileno()))
         try:
             data, ancillary, _, _ = self._pairs[seat][0].recvmsg(8 + MOST, socket.CMSG_SPACE(_NUMBER))
-        except OSError:
-            return None  # nothing there, or no descriptor left to hold it
+        except BlockingIOError:
+            return None
         for _, _, numbers in ancillary:
             number = array.array("i", numbers[:_NUMBER])[0]
             os.set_inheritable(number, False)

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from mpm_worker.say import say
-from mpm_worker.scoreboard import LINE, TEXT, WRITE, Server
+from mpm_worker.scoreboard import LINE, TEXT, WRITE, Live, Server
 
 if TYPE_CHECKING:
     from mpm_worker.brood import Brood, Process
@@ -147,13 +147,18 @@ class Watch:
         """End a process that was replaced once nothing but overdue requests is left in it.
 
         One that computes without ever letting go of the interpreter also stops the loop that would close idle
-        connections: they are awaited for as long as a request may take.
+        connections: they are awaited for as long as a request may take, and what is being read or waits for a
+        slot, for as long again as a client may be silent.
         """
         if not (process.retired or self._brood.ending):
             return
         held = sum(map(self._board.row_letters(process.row).count, _HELD))
-        connections = self._board.server(process.row)[Server.CONNECTIONS]
-        long_ago = process.retired and now - process.retired > self._options.request_timeout
+        record = self._board.server(process.row)
+        connections = record[Server.CONNECTIONS]
+        patience = self._options.request_timeout
+        if record[Server.QUEUED] or record[Server.READING]:
+            patience += self._board.live[Live.TIMEOUT] / 1000
+        long_ago = process.retired and now - process.retired > patience
         if held <= overdue and (connections <= overdue or long_ago):
             process.why = "stuck"
             say(f"server {process.pid} is ended with {overdue} requests that do not end")

@@ -284,9 +284,9 @@ class Connection:
         return data if len(data) == left else data[:left]
 
     @property
-    def body_arrived(self) -> bool:
-        """Whether bytes of the body (or after it) wait in memory."""
-        return bool(self._data)
+    def body_arrived(self) -> int:
+        """Bytes of the body (or after it) that wait in memory."""
+        return len(self._data)
 
     def read_body(self, most: int) -> bytes | None:
         """At most `most` bytes of the body that have arrived; b"" = its end; None = more bytes are needed.

@@ -78,11 +78,13 @@ class Connections:
         self._siblings = Siblings(child.board, child.row)
         self._inboxes = child.inboxes
         """None: connections of this server are never passed on."""
+        self._listens_inside = False
+        """Whether the loop watches the inbox of this seat."""
+        self._successor = False
+        """Whether the inbox of this seat is for the process that comes after this one."""
         self.full = False
         """Whether requests wait since `_ask_after` was set; who leads resets it."""
         self._ask_after = 0.0
-        if self._inboxes is not None:
-            self._epoll.register(self._inboxes.descriptor(child.seat), select.EPOLLIN)
         self._timed = child.log is not None and child.log.wants_more
         """Whether the log tells how long a request waited for a slot."""
         self._tick_due = 0.0
@@ -163,12 +165,13 @@ class Connections:
         self.room, self._look, self._factor = room, False, child.live.async_factor
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
-        if child.ending() and self._inboxes is not None:
+        if child.ending() and not self._successor:
             self._take_passed()
             # From now on whoever has passed one on to this seat, or follows on it, finds it.
-            self._epoll.unregister(self._inboxes.descriptor(child.seat))
-            self._inboxes = None
-        accepting = room and not self._paused_until and not child.ending()
+            self._successor = True
+        self._watch_inbox(not self._successor and not self._paused_until)
+        open_ = room and not self._paused_until
+        accepting = open_ and not child.ending()
         live = child.board.live
         gates = (accepting, self._record[Server.HELP], live[Live.SEATS], live[Live.PHASE])
         if gates == self._gates:
@@ -184,9 +187,9 @@ class Connections:
         self._listeners = wanted
         if child.closing():
             child.listeners.close()
-        if self._record[Server.NOT_ACCEPTING] == room:
-            self._record[Server.NOT_ACCEPTING] = not room
-            if not room:
+        if self._record[Server.NOT_ACCEPTING] == open_:
+            self._record[Server.NOT_ACCEPTING] = not open_
+            if not open_:
                 child.alarm()  # so that a sibling comes to help
 
     def _accept(self, listener: socket.socket, most: int) -> None:
@@ -244,10 +247,28 @@ class Connections:
             self._take_passed(seat)  # it may have looked into its inbox for the last time before this came
         return True
 
-    def _take_passed(self, seat: int | None = None) -> None:
-        if self._inboxes is None:
+    def _watch_inbox(self, watch: bool) -> None:
+        if self._inboxes is None or watch is self._listens_inside:
             return
-        while (passed := self._inboxes.take(self._child.seat if seat is None else seat)) is not None:
+        self._listens_inside = watch
+        number = self._inboxes.descriptor(self._child.seat)
+        if watch:
+            self._epoll.register(number, select.EPOLLIN)
+        else:
+            self._epoll.unregister(number)
+
+    def _take_passed(self, seat: int | None = None) -> None:
+        inboxes = self._inboxes
+        if inboxes is None or (seat is None and self._successor):
+            return
+        while True:
+            try:
+                passed = inboxes.take(self._child.seat if seat is None else seat)
+            except OSError:
+                self._paused_until = time.monotonic() + _PAUSE  # out of descriptors
+                return
+            if passed is None:
+                return
             sock, served, head = passed
             try:
                 client = self._child.welcome(sock, sock.getpeername(), None)

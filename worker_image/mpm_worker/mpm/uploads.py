@@ -42,7 +42,8 @@ def begin(client: Client, request: Request, spooling: Spooling, others: int) -> 
         if not spooling.whole or (left is not None and not spooling.stores):
             return False
         client.spool = Spool(spooling, 0 if crowd else None)
-    client.request, client.since = request, time.monotonic()
+    client.request, client.arrived = request, 0
+    client.since = client.began = time.monotonic()
     return True
 
 
@@ -53,16 +54,21 @@ def is_whole(client: Client) -> bool:
     """
     connection, spool = client.connection, client.spool
     if spool is None:
+        _note(client, connection.body_arrived)
         return connection.body_whole or connection.eof
-    before = spool.size
     try:
         whole = spool.fill(connection)
     except SpoolError as error:
         say(str(error))
         raise connection.refuse(507, SpoolError.told) from None
-    if spool.size > before:
-        client.since = time.monotonic()
+    _note(client, spool.size)
     return whole
+
+
+def _note(client: Client, arrived: int) -> None:
+    """A pause begins where the last bytes came."""
+    if arrived > client.arrived:
+        client.arrived, client.since = arrived, time.monotonic()
 
 
 def overdue(client: Client, now: float, timeout: float, *, plenty: bool) -> Request | ProtocolError | None:
@@ -80,6 +86,6 @@ def overdue(client: Client, now: float, timeout: float, *, plenty: bool) -> Requ
         return client.request
     if pause >= timeout:
         return connection.refuse(408, f"nothing more of the body came in {timeout:g} seconds")
-    if spool is not None and now - spool.began > timeout + spool.size / BYTES_PER_SECOND:
+    if now - client.began > timeout + client.arrived / BYTES_PER_SECOND:
         return connection.refuse(408, f"the body came slower than {BYTES_PER_SECOND} bytes a second")
     return None

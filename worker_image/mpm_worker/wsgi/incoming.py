@@ -46,7 +46,8 @@ class Incoming:
             before = None if self._spool is None else self._spool.open()
             invite = exchange.expect_body()
             self._stream = BodyStream(sock, connection, timeout, invite, before)
-            if connection.body_left is None and spooling.whole:
+            # Who waits to be asked is asked by the application, which may never read (RFC 9110, 10.1.1).
+            if connection.body_left is None and spooling.whole and invite is None:
                 self._spool = Spool(spooling)
                 self._read_whole(self._stream, self._spool, connection, exchange)
         if self._spool is not None and connection.body_done:

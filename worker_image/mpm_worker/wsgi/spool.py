@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -45,14 +44,13 @@ class SpoolError(OSError):
 
 
 class Spool:
-    """What has come of one body; `size` in bytes. `began` is monotonic time."""
+    """What has come of one body; `size` in bytes."""
 
-    __slots__ = ("_file", "_folder", "_memory", "_reader", "_threshold", "began", "size")
+    __slots__ = ("_file", "_folder", "_memory", "_reader", "_threshold", "size")
 
     def __init__(self, spooling: Spooling, threshold: int | None = None) -> None:
         """:param threshold: instead of that of `spooling`, where memory is short"""
         self.size = 0
-        self.began = time.monotonic()
         self._threshold = spooling.threshold if threshold is None else threshold
         self._folder = spooling.place
         self._memory = bytearray()
