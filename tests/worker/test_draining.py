@@ -79,7 +79,9 @@ def test_the_backlog_is_emptied(start, mpm: str) -> None:
     threads = [threading.Thread(target=lambda: answers.append(worker.get("/sleep/0.2")[0])) for _ in range(8)]
     for thread in threads:
         thread.start()
-    worker.await_board(lambda board: board["workers"]["queue"] >= 6)
+    worker.await_board(
+        lambda board: len(answers) + board["workers"]["busy"] + board["workers"]["queue"] >= len(threads)
+    )
     worker.signal(signal.SIGTERM)
     assert worker.exit_code() == 0
     for thread in threads:
