@@ -12,6 +12,8 @@ import time
 import pytest
 
 SLOTS = ("--processes", "2", "--threads", "2")
+ENDLESS = ("--graceful-timeout", "6")
+"""Clients that never stop to connect are awaited for half of it."""
 
 
 def cut_off(worker) -> None:
@@ -20,9 +22,19 @@ def cut_off(worker) -> None:
         worker.get("/sleep/30")
 
 
+def knock(worker, seconds: float, *, every: float = 0.2) -> int:
+    """A new connection at each beat, and its answer; how many there were."""
+    end, served = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        assert worker.get()[0] == 200
+        served += 1
+        time.sleep(every)
+    return served
+
+
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_no_request_is_lost_while_clients_hammer(start, hammer, mpm: str, keep_alive: bool) -> None:
-    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.3", "--keep-alive-timeout", "0.5")
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.3", "--keep-alive-timeout", "0.5", *ENDLESS)
     clients = hammer(worker.port, 8, "/sleep/0.01", keep_alive=keep_alive)
     time.sleep(0.5)
     clients.refused_ends = True
@@ -35,7 +47,7 @@ def test_no_request_is_lost_while_clients_hammer(start, hammer, mpm: str, keep_a
 
 def test_no_request_is_lost_without_any_privilege(start, hammer, mpm: str) -> None:
     """As in a pod: to shut the door takes nothing that only root may."""
-    options = ("--mpm", mpm, *SLOTS, "--drain-delay", "0.1", "--keep-alive-timeout", "0.5")
+    options = ("--mpm", mpm, *SLOTS, "--drain-delay", "0.1", "--keep-alive-timeout", "0.5", *ENDLESS)
     worker = start(*options, through=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
     with open(f"/proc/{worker.process.pid}/status") as file:
         assert "CapEff:\t0000000000000000\n" in file.read()
@@ -115,6 +127,57 @@ def test_the_delay_is_skipped_by_who_was_quiesced_longer_ago(start) -> None:
     began = time.monotonic()
     assert worker.exit_code() == 0
     assert time.monotonic() - began < 0.95
+
+
+def test_the_door_stays_open_while_a_late_proxy_still_sends(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "1")
+    worker.signal(signal.SIGTERM)
+    came = knock(worker, 4)
+    assert worker.admin("/readyz")[0] == 200
+    assert came >= 5
+    began = time.monotonic()
+    assert worker.exit_code() == 0
+    assert time.monotonic() - began > 1.5
+
+
+def test_who_was_quiesced_longer_ago_awaits_two_quiet_seconds_too(start) -> None:
+    worker = start(*SLOTS, "--drain-delay", "1")
+    worker.call("POST", "/control/quiesce", {"ttlSeconds": 600})
+    knock(worker, 1.5)
+    worker.signal(signal.SIGTERM)
+    assert knock(worker, 2.5) >= 3
+    assert worker.admin("/readyz")[0] == 503
+    assert worker.exit_code() == 0
+
+
+def test_clients_that_never_stop_are_awaited_for_half_of_the_graceful_timeout(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.5", "--graceful-timeout", "4")
+    worker.signal(signal.SIGTERM)
+    began = time.monotonic()
+    with pytest.raises(ConnectionRefusedError):
+        knock(worker, 30, every=0.1)
+    assert 2.4 < time.monotonic() - began < 10
+    assert worker.exit_code() == 0
+
+
+def test_an_idle_pod_ends_after_the_delay_alone(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--drain-delay", "0.3")
+    assert worker.get()[0] == 200
+    time.sleep(2.8)
+    worker.signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert worker.exit_code() == 0
+    assert 0.25 < time.monotonic() - began < 2.2
+
+
+def test_without_a_delay_nobody_is_awaited(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, *SLOTS, "--graceful-timeout", "60")
+    worker.signal(signal.SIGTERM)
+    began = time.monotonic()
+    with pytest.raises(ConnectionRefusedError):
+        knock(worker, 30, every=0.1)
+    assert worker.exit_code() == 0
+    assert time.monotonic() - began < 15
 
 
 def test_an_idle_connection_keeps_its_timeout(start, mpm: str) -> None:

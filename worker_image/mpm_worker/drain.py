@@ -1,4 +1,7 @@
-"""The end of a pod: accept for the delay, empty the backlog, let requests finish, cut at the deadline."""
+"""The end of a pod: accept for the delay, empty the backlog, let requests finish, cut at the deadline.
+
+The door stays open for longer while connections still arrive: a proxy may hear late that the pod goes.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from mpm_worker.scoreboard import Live, Phase
 if TYPE_CHECKING:
     from mpm_worker.brood import Brood
     from mpm_worker.listeners import Listeners
+    from mpm_worker.observe import Arrivals
     from mpm_worker.scoreboard import Scoreboard
 
+_QUIET = 2.0
+"""Seconds without a new connection that tell that every proxy has forgotten the pod."""
 _SETTLE = 0.2
 """The backlog must stay empty for so long: then handshakes that had begun when the door was shut are done."""
 _OPEN_DOOR = 2.0
@@ -21,12 +27,12 @@ _FOR_EVER = 3600.0
 
 
 class Drain:
-    """Has three moments: `begin`, `accept_until` (after it nobody new comes in), and the deadline."""
+    """Has four moments: its begin, the end of the delay, the door that shuts, and the deadline."""
 
-    def __init__(self, brood: Brood, board: Scoreboard, listeners: Listeners) -> None:
-        self._brood, self._board, self._listeners = brood, board, listeners
+    def __init__(self, brood: Brood, board: Scoreboard, listeners: Listeners, arrivals: Arrivals) -> None:
+        self._brood, self._board, self._listeners, self._arrivals = brood, board, listeners, arrivals
         self.begun = False
-        self.accept_until = 0.0
+        self._accept_until = self._shut_by = 0.0
         self._deadline = 0.0
         self._empty_since = 0.0
         self._give_up_at = 0.0
@@ -36,10 +42,22 @@ class Drain:
     def over(self) -> bool:
         return self.begun and not self._brood.processes
 
-    def begin(self, accept_until: float, graceful_seconds: float) -> None:
+    @property
+    def open(self) -> bool:
+        """Whether who is new still comes in."""
+        return self.begun and not self._empty_since and not self._brood.ending
+
+    def begin(self, accept_until: float, graceful_seconds: float, *, patient: bool) -> None:
+        """:param patient: go on accepting after the delay while connections still arrive
+
+        That takes at most half of the graceful timeout: the last to come need the other half.
+        """
+        graceful = graceful_seconds or _FOR_EVER
+        # The siblings that share a listener serve who arrives there.
+        wait = graceful / 2 if patient and not self._listeners.shared else 0.0
         self.begun = True
-        self.accept_until = accept_until
-        self._deadline = accept_until + (graceful_seconds or _FOR_EVER)
+        self._accept_until, self._shut_by = accept_until, accept_until + wait
+        self._deadline = accept_until + graceful
 
     def step(self, now: float) -> None:
         """What is due at this moment."""
@@ -50,8 +68,14 @@ class Drain:
             for process in self._brood.processes.values():
                 process.why = "deadline"
             self.cut()
-        elif not self._brood.ending and now >= self.accept_until:
+        elif not self._brood.ending and (self._empty_since or self._may_shut(now)):
             self._empty_the_backlog(now)
+
+    def _may_shut(self, now: float) -> bool:
+        if now < self._accept_until:
+            return False
+        quiet = now - self._arrivals.last >= _QUIET and not self._listeners.own_depth()
+        return quiet or now >= self._shut_by
 
     def _empty_the_backlog(self, now: float) -> None:
         # A backlog that others share is theirs to empty.

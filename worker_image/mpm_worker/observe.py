@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,6 +68,20 @@ class Resources:
         return sum(self.rss.values())
 
 
+class Arrivals:
+    """When the last new connection was seen (the admin port's are none)."""
+
+    def __init__(self, board: Scoreboard) -> None:
+        self._board, self._accepted = board, 0
+        self.last = -math.inf
+        """Of the monotonic clock."""
+
+    def look(self, now: float) -> None:
+        accepted = _accepted(self._board)
+        if accepted != self._accepted:
+            self._accepted, self.last = accepted, now
+
+
 class Observer:
     """Looks; changes nothing. `accepting` false (quiescing, stopping): no slot counts as idle."""
 
@@ -98,9 +113,8 @@ class Observer:
 
     def totals(self) -> Totals:
         board = self._board
-        rows = board.live[Live.ROWS]
-        slots = rows * board.threads
-        accepted = sum(board.server(row)[Server.ACCEPTED] for row in range(rows))
+        slots = board.live[Live.ROWS] * board.threads
+        accepted = _accepted(board)
         busy = sum(board.busy[:slots])
         return Totals(sum(board.accesses[:slots]), sum(board.sent[:slots]), accepted, int(busy * 1000))
 
@@ -136,6 +150,10 @@ class Observer:
             "rss": rss,
             "uptimeMs": int((time.monotonic() - process.started) * 1000),
         }
+
+
+def _accepted(board: Scoreboard) -> int:
+    return sum(board.server(row)[Server.ACCEPTED] for row in range(board.live[Live.ROWS]))
 
 
 def never_less(now: procfs.Cpu, before: procfs.Cpu) -> procfs.Cpu:

@@ -117,7 +117,7 @@ TABLE: tuple[Option, ...] = (
         "drain-delay",
         seconds,
         0.0,
-        "How long new connections are still awaited after TERM",
+        "Least time to accept after TERM, then until nobody new came for 2 s; 0 awaits nobody",
         "S",
         Bounds(0, 3600),
     ),

@@ -22,7 +22,7 @@ from mpm_worker.child import READY
 from mpm_worker.control import Keys, Settings
 from mpm_worker.drain import Drain
 from mpm_worker.hooks import Hooks
-from mpm_worker.observe import Load, Observer
+from mpm_worker.observe import Arrivals, Load, Observer
 from mpm_worker.option import EVENT, OptionError
 from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
@@ -81,7 +81,8 @@ class Supervisor:
         self.ever_ready = False
         self.selector = selectors.DefaultSelector()
         self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
-        self.drain = Drain(self.brood, self.board, self.listeners)
+        self.arrivals = Arrivals(self.board)
+        self.drain = Drain(self.brood, self.board, self.listeners, self.arrivals)
         self.watch = Watch(options, self.board, self.brood)
         self.observer = Observer(self.board, self.listeners, self.brood, event)
         self.admin = Admin(ports.admin, self.selector, Routes(self).handle, SERVER)
@@ -147,6 +148,7 @@ class Supervisor:
         if self._quiesced_until and now >= self._quiesced_until and not self.drain.begun:
             say("the quiesce has lapsed, serving again")
             self.resume()
+        self.arrivals.look(now)
         self.drain.step(now)
         self.brood.maintain(now)
         self.refresh(now)
@@ -256,10 +258,9 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """What /readyz says; while stopping still yes, until the drain delay has passed."""
+        """What /readyz says; while stopping still yes, until the door is shut."""
         if self.drain.begun:
-            waiting = time.monotonic() < self.drain.accept_until
-            return waiting and not self._quiesced_at and self.brood.ready()
+            return self.drain.open and not self._quiesced_at and self.brood.ready()
         return self.state == "Serving"
 
     def _set_phase(self) -> None:
@@ -342,11 +343,15 @@ class Supervisor:
     # -- the end
 
     def stop(self) -> None:
-        """Drain and end. Who was quiesced for longer than the drain delay has had it already."""
+        """Drain and end. Who was quiesced for longer than the drain delay has had it already.
+
+        Without a delay there is no proxy whose word could be late: nothing is awaited.
+        """
         if not self.drain.begun:
-            now = time.monotonic()
-            accept_until = max(now, (self._quiesced_at or now) + self.options.drain_delay)
-            self.drain.begin(accept_until, self.settings.gracefulShutdownTimeoutSeconds)
+            now, delay = time.monotonic(), self.options.drain_delay
+            accept_until = max(now, (self._quiesced_at or now) + delay)
+            graceful = self.settings.gracefulShutdownTimeoutSeconds
+            self.drain.begin(accept_until, graceful, patient=delay > 0)
             self._set_phase()
             self.emit("")
 
