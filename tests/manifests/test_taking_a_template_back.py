@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpm_operator.core.directives import normalise
 from mpm_operator.core.spec import WebServerSpec
 from mpm_operator.manifests.rollout import (
     GOOD,
@@ -82,8 +83,31 @@ def test_the_limits_and_what_is_live_stay_those_of_the_spec() -> None:
     )
     back = restored(now, good)
     assert back is not None
-    assert (back.image, back.mpm.type.value, back.mpm.threads_per_child) == ("shop:1", "Prefork", None)
+    assert (back.image, back.mpm.type.value, back.mpm.threads_per_child) == ("shop:1", "Prefork", 5)
     assert (back.mpm.max_request_workers, back.http.timeout_seconds, back.scaling.min_replicas) == (32, 9, 2)
+
+
+def test_a_rollback_cuts_no_request_that_a_live_change_gave_more_time(build: Callable[..., Children]) -> None:
+    first = {"threadsPerChild": 25, "threadLimit": 64, "gracefulShutdownTimeoutSeconds": 60}
+    live = {"threadsPerChild": 60, "gracefulShutdownTimeoutSeconds": 600, "maxConnectionsPerChild": 9}
+    one = build({"image": "shop:1", "mpm": first})
+    two = build({"image": "shop:1", "mpm": first | live}, running=complete(one))
+    bad = first | live | {"threadLimit": 128, "threadsPerChild": 100}
+    three = build({"image": "shop:2", "mpm": bad}, running=complete(two))
+    back = restored(parsed({"image": "shop:2", "mpm": bad}), good_of(three.deployment))
+    assert back is not None
+    effective, _ = normalise(back)
+    assert (effective.thread_limit, effective.threads_per_child) == (64, 64), "the nearest that its pods can"
+    assert effective.graceful_shutdown_timeout_seconds == 600
+    assert effective.max_connections_per_child == 9
+    again = build(msgspec.to_builtins(back), running=three.deployment)
+    assert again.deployment["spec"]["template"] == two.deployment["spec"]["template"], "no other pods"
+
+
+def test_a_directive_that_the_good_template_left_out_is_left_out_again() -> None:
+    back = restored(parsed({"mpm": {"listenBacklog": 7}}), source(parsed({}), "shop:1"))
+    assert back is not None
+    assert back.mpm == parsed({}).mpm
 
 
 def test_the_failure_is_kept_until_something_else_is_built(build: Callable[..., Children]) -> None:

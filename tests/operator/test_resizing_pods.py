@@ -12,12 +12,12 @@ from kubernetes.client import ApiClient, Configuration
 
 from mpm_operator.kube.caches import Caches
 from mpm_operator.kube.client import Client
-from mpm_operator.kube.resize import Resizer, amount, missing
+from mpm_operator.kube.resize import MOST_A_TURN, RETRY_SECONDS, Resizer, amount, missing
 from mpm_operator.kube.resources import PODS, WEBSERVER_LABEL, Key
 from mpm_operator.manifests.pod import resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from .conftest import Stage
 
@@ -79,38 +79,109 @@ class Refusing(BaseHTTPRequestHandler):
         pass
 
 
+SHOP = Key("demo", "shop")
+
+
+def pod(name: str) -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": name, "namespace": "demo", "uid": f"uid-{name}", "resourceVersion": "1"}
+    meta |= {"labels": {WEBSERVER_LABEL: "shop"}}
+    meta |= {"ownerReferences": [{"kind": "ReplicaSet", "name": "shop-5d9", "controller": True}]}
+    return {"metadata": meta, "spec": {"containers": [{"name": "worker", "resources": resources(1)}]}}
+
+
+def desk(address: str, names: Collection[str], now: list[float]) -> tuple[Client, Resizer]:
+    """Return a resizer that knows the pods called `names`, by the clock `now`."""
+    configuration = Configuration()
+    configuration.host = address
+    configuration.retries = False
+    client, caches = Client(ApiClient(configuration), lambda: 10.0), Caches()
+    for name in names:
+        caches[PODS].put(pod(name))
+    return client, Resizer(client, caches, lambda: now[0])
+
+
 @pytest.fixture
-def refusing() -> Iterator[tuple[str, list[str]]]:
-    handler = type("Handler", (Refusing,), {"paths": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+def server() -> type[Refusing]:
+    return Refusing
+
+
+@pytest.fixture
+def served(server: type[Refusing]) -> Iterator[tuple[str, list[str]]]:
+    handler = type("Handler", (server,), {"paths": []})
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.paths
-    server.shutdown()
+    yield f"http://127.0.0.1:{listening.server_port}", handler.paths
+    listening.shutdown()
     thread.join(10)
-    server.server_close()
+    listening.server_close()
 
 
 async def test_a_cluster_that_cannot_is_asked_once_a_minute_and_told_of_all_the_time(
-    refusing: tuple[str, list[str]],
+    served: tuple[str, list[str]],
 ) -> None:
-    address, paths = refusing
-    configuration = Configuration()
-    configuration.host = address
-    client, caches, now = Client(ApiClient(configuration), lambda: 10.0), Caches(), [1000.0]
-    meta: dict[str, Any] = {"name": "shop-1", "namespace": "demo", "uid": "uid-1", "resourceVersion": "1"}
-    meta |= {"labels": {WEBSERVER_LABEL: "shop"}}
-    meta |= {"ownerReferences": [{"kind": "ReplicaSet", "name": "shop-5d9", "controller": True}]}
-    caches[PODS].put(
-        {"metadata": meta, "spec": {"containers": [{"name": "worker", "resources": resources(1)}]}}
-    )
-    resizer, told = Resizer(client, caches, lambda: now[0]), []
+    address, paths = served
+    now, told = [1000.0], []
+    client, resizer = desk(address, {"shop-1"}, now)
     for _ in range(100):
-        told.append(await resizer.follow(Key("demo", "shop"), 1, 100, {"shop-1"}))
+        told.append(await resizer.follow(SHOP, 1, 100, {"shop-1"}))
         now[0] += 1.0
     assert paths == ["/api/v1/namespaces/demo/pods/shop-1/resize?fieldManager=mpm-operator"] * 2
     assert set(told[1:]) == {"the cluster cannot: the server could not find it"}
-    assert await resizer.follow(Key("demo", "shop"), 1, 25, {"shop-1"}) == "", "it has what that needs"
+    assert await resizer.follow(SHOP, 1, 25, {"shop-1"}) == "", "it has what that needs"
+    client.close()
+
+
+class Taking(Refusing):
+    """An API server whose answer is the pod as it was: somebody else's webhook, or an older watch event."""
+
+    def do_PATCH(self) -> None:
+        self.paths.append(self.path)
+        text = json.dumps(pod(self.path.split("/")[6])).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+class Hanging(Refusing):
+    """An API server that ends the connection without an answer."""
+
+    def do_PATCH(self) -> None:
+        self.paths.append(self.path)
+        self.close_connection = True
+
+
+@pytest.mark.parametrize("server", [Taking])
+async def test_the_same_is_not_asked_twice_in_a_minute_nor_of_many_pods_in_one_turn(
+    served: tuple[str, list[str]],
+) -> None:
+    address, paths = served
+    now = [1000.0]
+    names = {f"shop-{number}" for number in range(MOST_A_TURN + 3)}
+    client, resizer = desk(address, names, now)
+    counts = []
+    for _ in range(4):
+        await resizer.follow(SHOP, 1, 100, names)
+        counts.append(len(paths))
+        now[0] += 1.0
+    assert counts == [MOST_A_TURN, len(names), len(names), len(names)]
+    now[0] += RETRY_SECONDS
+    await resizer.follow(SHOP, 1, 100, names)
+    assert len(paths) == len(names) + MOST_A_TURN
+    client.close()
+
+
+@pytest.mark.parametrize("server", [Hanging])
+async def test_a_resize_without_an_answer_is_told_and_ends_no_turn(served: tuple[str, list[str]]) -> None:
+    address, paths = served
+    now = [1000.0]
+    client, resizer = desk(address, {"shop-1"}, now)
+    for _ in range(3):
+        told = await resizer.follow(SHOP, 1, 100, {"shop-1"})
+        now[0] += 1.0
+    assert told.startswith("no answer: ")
+    assert len(paths) == 1
     client.close()
 
 

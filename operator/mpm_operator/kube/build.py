@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mpm_operator.core.directives import Correction, Effective, normalise
 from mpm_operator.engines import engine as engine_named
 from mpm_operator.manifests import Children, Owner, children
+from mpm_operator.manifests.deployment import digest
 from mpm_operator.manifests.rollout import Failure, failure_of, generation_of, good_of, is_stuck, restored
 
 from .resources import CONFIGMAPS, Key
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from .keys import MasterKeys
     from .observe import Observer
     from .resources import Object
+
+
+_NEVER_IN_A_TEMPLATE = ("replicas", "scaling", "paused", "service")
+"""Parts of a spec whose change is no new attempt: an HPA writes one of them every few seconds."""
 
 
 class NoCode(Exception):
@@ -58,17 +65,18 @@ class Builder:
         self._keys = keys
         self._default_image = default_image
         self._deadline = progress_deadline
-        self._built: dict[Key, tuple[tuple[object, ...], Object | None, Wanted]] = {}
-        """What was built last, of which inputs and which cached Deployment."""
+        self._built: dict[tuple[Key, bool], tuple[tuple[object, ...], Object | None, Wanted]] = {}
+        """What was built last, of which inputs and which cached Deployment: as the spec asks for, and (False)
+        in place of that."""
 
     def forget(self, key: Key) -> None:
-        self._built.pop(key, None)
+        for as_asked in (True, False):
+            self._built.pop((key, as_asked), None)
 
     def build(
         self,
         key: Key,
         owner: Owner,
-        server: Object,
         spec: WebServerSpec,
         running: Object | None,
         replicas: int | None,
@@ -78,7 +86,7 @@ class Builder:
         built = self._children(key, owner, spec, app_data, running, replicas)
         if running is None:
             return built
-        failure = self._failure(key, server, built.children, running)
+        failure = self._failure(key, spec, built.children, running)
         good = restored(spec, good_of(running)) if failure is not None else None
         if failure is None or good is None:
             return built
@@ -100,7 +108,8 @@ class Builder:
     ) -> Wanted:
         keys = self._keys.of(owner.uid)
         inputs = (owner, spec, app_data, replicas, failure, keys)
-        known = self._built.get(key)
+        place = key, failure is None
+        known = self._built.get(place)
         # The cached object is another one whenever anything about the Deployment changed.
         if known is not None and known[1] is running and known[0] == inputs:
             return known[2]
@@ -122,12 +131,12 @@ class Builder:
             progress_deadline=self._deadline,
         )
         wanted = Wanted(effective, corrections, built)
-        self._built[key] = (inputs, running, wanted)
+        self._built[place] = (inputs, running, wanted)
         return wanted
 
-    def _failure(self, key: Key, server: Object, built: Children, running: Object) -> Failure | None:
+    def _failure(self, key: Key, spec: WebServerSpec, built: Children, running: Object) -> Failure | None:
         """Return why the spec's own template is not to be tried (again)."""
-        mark = f"{built.generation}/{server['metadata'].get('generation')}"
+        mark = f"{built.generation}/{_attempt(spec)}"
         known = failure_of(running)
         if known is not None and known.generation == mark:
             return known
@@ -137,7 +146,7 @@ class Builder:
         return Failure(
             mark,
             f"no new pod became ready within {self._deadline} s ({words}); the last good pod template is "
-            "back in force until the spec changes",
+            "back in force until the spec changes (more than its replicas, scaling or service)",
         )
 
     def _app_data(self, key: Key, spec: WebServerSpec) -> Mapping[str, str] | None:
@@ -152,3 +161,9 @@ class Builder:
             )
         digests: Mapping[str, str] = body.get("digests") or (body.get("data") or {})
         return digests
+
+
+def _attempt(spec: WebServerSpec) -> str:
+    """Return a digest of what may be why a rollout fails; metadata.generation moves with everything else."""
+    whole = msgspec.to_builtins(spec)
+    return digest({name: value for name, value in whole.items() if name not in _NEVER_IN_A_TEMPLATE})

@@ -69,9 +69,16 @@ class Executor:
         self._renewed: dict[str, float] = {}
 
     async def execute(
-        self, key: Key, owner: Owner, secrets: Sequence[bytes], plan: Plan, *, may_scale: bool
+        self,
+        key: Key,
+        owner: Owner,
+        secrets: Sequence[bytes],
+        plan: Plan,
+        *,
+        may_scale: bool,
+        grown: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Do what the plan says.
+        """Do what the plan says; `grown` is called once there are more pods, before any is changed.
 
         Raises StepFailed or PodsRefused at the end when a step failed, Fenced at once.
         """
@@ -79,6 +86,8 @@ class Executor:
         run = _Run(self, key, secrets, uids)
         if may_scale:
             await run.grow(owner, plan.replicas)
+        if grown is not None:
+            await grown()
         lowered = await run.each(run.put(control) for control in plan.lower)
         await run.each(run.post(name, "resume", {}) for name in plan.resume)
         await run.each(run.quiesce(name) for name in plan.quiesce)

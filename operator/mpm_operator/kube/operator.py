@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 4
 RETRY_SECONDS = 2.0
+FENCED_SECONDS = 1.0
+"""When to look again at a WebServer whose turn the lease's end cut short."""
 KEY_SECONDS = 60.0
 """The master key is read again so often: it may have been rotated."""
 
@@ -248,8 +250,9 @@ class Operator:
                     self._queue.add(key, due=due)
                 metrics.RECONCILES.labels("ok").inc()
             except Fenced:
-                # The next holder looks at every WebServer; so do we when we are that.
+                # A key taken in one term may be fenced in the next, whose look at every WebServer is over.
                 failed = False
+                self._queue.add(key, due=time.monotonic() + FENCED_SECONDS)
                 metrics.RECONCILES.labels("fenced").inc()
             except (StepFailed, APIError, Unreachable, BadMasterKey) as error:
                 logger.warning("%s: %s", key, error)

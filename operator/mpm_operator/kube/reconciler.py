@@ -161,7 +161,7 @@ class Reconciler:
             if before is None:
                 first = self._tools.observer.snapshot(key, server, spec, effective, known.memory, None)
                 replicas = make_plan(first, self._tools.clock()).replicas
-            done = await self._children(key, owner, server, spec, known, before, replicas, done)
+            done = await self._children(key, owner, spec, known, before, replicas, done)
         verdict = done.verdict
         if verdict.untouchable or (before is None and (spec.paused or not verdict.accepted)):
             return await self._blocked(key, server, known, verdict)
@@ -177,7 +177,7 @@ class Reconciler:
         self, key: Key, spec: WebServerSpec, snapshot: Snapshot, plan: Plan, verdict: Verdict
     ) -> Verdict:
         """Give the pods what their threads need, before they get the threads; say what is in the way."""
-        if snapshot.paused or spec.scaling.resize is not Resize.IN_PLACE or has_own_resources(spec):
+        if spec.scaling.resize is not Resize.IN_PLACE or has_own_resources(spec):
             return verdict
         names = {pod.name for pod in snapshot.pods if pod.current and pod.phase is PodPhase.READY}
         threads = plan.threads_per_child
@@ -204,13 +204,19 @@ class Reconciler:
         known.memory = plan.memory or known.memory
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s for %s", key, plan.decision.reason, _summary(snapshot))
-        verdict = await self._resize(key, spec, snapshot, plan, verdict)
         failure: StepFailed | None = None
+
+        async def resize() -> None:
+            nonlocal verdict
+            verdict = await self._resize(key, spec, snapshot, plan, verdict)
+
         if not snapshot.paused:
             secrets = self._tools.keys.of(known.uid).secrets
             may_scale = not snapshot.foreign_scaler
             try:
-                await self._tools.executor.execute(key, owner, secrets, plan, may_scale=may_scale)
+                await self._tools.executor.execute(
+                    key, owner, secrets, plan, may_scale=may_scale, grown=resize
+                )
             except StepFailed as error:
                 failure = error
                 grants = refuse(known.memory.grants, error.unable)
@@ -229,7 +235,6 @@ class Reconciler:
         self,
         key: Key,
         owner: Owner,
-        server: Object,
         spec: WebServerSpec,
         known: _Known,
         running: Object | None,
@@ -240,7 +245,7 @@ class Reconciler:
         if known.defect is not None and self._tools.clock() < known.defect.until:
             return replace(done, verdict=known.defect.verdict, in_force=False)
         try:
-            wanted = self._tools.builder.build(key, owner, server, spec, running, replicas)
+            wanted = self._tools.builder.build(key, owner, spec, running, replicas)
             done = _Done(done.verdict, wanted.effective, wanted.rolled_back)
             verdict = await self._apply(key, owner, wanted, running)
         except NoCode as error:

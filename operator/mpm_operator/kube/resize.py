@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpm_operator.manifests.pod import CONTAINER, resources
 
-from .client import APIError
+from .client import APIError, Unreachable
 from .resources import PODS, name_of, uid_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0
-"""A pod that could not be resized is asked again after so long."""
+"""A pod that could not be resized is asked again after so long, and none is asked the same before."""
+MOST_A_TURN = 8
+"""Resizes that one turn asks for; the other pods' come with the next turns."""
 TOLERANCE = 0.1
 """Less of a difference is not worth a write."""
 
@@ -43,6 +45,8 @@ class Resizer:
         self._clock = clock
         self._failed: dict[str, tuple[float, str]] = {}
         """By pod UID: when, and what the API server said."""
+        self._asked: dict[str, tuple[float, Object]] = {}
+        """By pod UID: when, and for what. An older watch event may overtake the answer."""
         self._content: dict[Key, dict[str, tuple[Object, tuple[int, int]]]] = {}
         """By pod UID: what has all it needs for so many processes and threads. A cached object is another one
         whenever anything about it changed, so the same one need not be read again."""
@@ -56,7 +60,9 @@ class Resizer:
         content = self._content[key] = {}
         wanted, now = resources(processes, threads), self._clock()
         self._failed = {uid: why for uid, why in self._failed.items() if now - why[0] < 2 * RETRY_SECONDS}
-        asked, told = [], ""
+        self._asked = {uid: one for uid, one in self._asked.items() if now - one[0] < RETRY_SECONDS}
+        asked: list[tuple[Object, Object]] = []
+        told = ""
         for body in self._caches[PODS].of(key):
             uid = uid_of(body)
             if name_of(body) not in names:
@@ -68,7 +74,9 @@ class Resizer:
             ask = missing(_resources(body), wanted)
             failed_at, failure = self._failed.get(uid, (float("-inf"), ""))
             why = _pending(body) or (failure if ask else "")
-            if ask and now - failed_at >= RETRY_SECONDS:
+            again = uid in self._asked and self._asked[uid][1] == ask
+            if ask and not again and now - failed_at >= RETRY_SECONDS and len(asked) < MOST_A_TURN:
+                self._asked[uid] = (now, ask)
                 asked.append((body, ask))
             elif not ask and not why:
                 content[uid] = (body, size)
@@ -84,6 +92,9 @@ class Resizer:
                 return
             words = {403: "the operator may not", 404: "the cluster cannot"}.get(error.status, "refused")
             self._failed[uid_of(body)] = (self._clock(), f"{words}: {error.message}")
+        except Unreachable as error:
+            # Serving goes on without; a turn that ended here would leave out what matters more.
+            self._failed[uid_of(body)] = (self._clock(), f"no answer: {error}")
         else:
             logger.info("pod %s: resources %s", name_of(body), ask)
             self._caches[PODS].put(answer)

@@ -21,7 +21,7 @@ APPLIED = "mpm-operator.io/template-source"
 GOOD = "mpm-operator.io/last-good-source"
 """What the last template was made of whose rollout was completed."""
 FAILED = "mpm-operator.io/failed-rollout"
-"""The generation that never got ready, and why: JSON of a `Failure`."""
+"""The template that never got ready, and why: JSON of a `Failure`."""
 
 GENERATION = "mpm-operator.io/generation"
 """Annotation of the pod template: hash of what needs a rollout."""
@@ -30,14 +30,16 @@ SOURCE_MOST = 64 * 1024
 """All annotations of an object may have 256 KiB; a larger template is not remembered."""
 
 _PARTS = ("app", "mpm", "extendedStatus", "podTemplate")
-"""Parts of a spec that make new pods, besides the image."""
+"""Parts of a spec that make new pods, besides the image; of `mpm` only what follows."""
+_FIXED = ("type", "threadLimit", "listenBacklog", "processesPerPod")
+"""Directives that a supervisor keeps from its start. The others are changed live, and never taken back."""
 
 
 class Failure(msgspec.Struct, frozen=True):
     """A rollout that was given up."""
 
     generation: str
-    """Hash of the template, and the generation of the WebServer: any change of the spec starts anew."""
+    """Hash of the template, and of the parts of the spec whose change starts anew."""
     reason: str
 
 
@@ -45,6 +47,7 @@ def source(spec: WebServerSpec, image: str) -> str:
     """Return what the template of `spec` is made of; nothing when that is too much to be remembered."""
     whole = msgspec.to_builtins(spec)
     parts = {name: whole[name] for name in _PARTS if name in whole}
+    parts["mpm"] = _directives(parts, fixed=True)
     text = json.dumps({"image": image, **parts}, sort_keys=True, separators=(",", ":"))
     return text if len(text) <= SOURCE_MOST else ""
 
@@ -52,21 +55,22 @@ def source(spec: WebServerSpec, image: str) -> str:
 def restored(spec: WebServerSpec, good: str) -> WebServerSpec | None:
     """Return `spec` with the template parts of `good`; None when this version can't read them any more.
 
-    What protects others (MaxRequestWorkers, ServerLimit) and what a running pod takes over stays the spec's.
+    What protects others (MaxRequestWorkers, ServerLimit) and what a running pod takes over stays the spec's,
+    as far as the good template's pods can have it: `normalise` corrects the rest.
     """
     whole = msgspec.to_builtins(spec)
     kept = {name: value for name, value in whole.items() if name not in (*_PARTS, "image")}
-    limits = {
-        name: value
-        for name, value in (whole.get("mpm") or {}).items()
-        if name in ("maxRequestWorkers", "serverLimit")
-    }
     try:
         parts = json.loads(good)
-        parts["mpm"] = (parts.get("mpm") or {}) | limits
+        parts["mpm"] = _directives(whole, fixed=False) | _directives(parts, fixed=True)
         return msgspec.convert(kept | parts, WebServerSpec)
     except (ValueError, TypeError, AttributeError, msgspec.ValidationError):
         return None
+
+
+def _directives(whole: Mapping[str, Any], *, fixed: bool) -> dict[str, Any]:
+    """Return the directives of a spec that need new pods, or those that do not."""
+    return {name: value for name, value in (whole.get("mpm") or {}).items() if (name in _FIXED) == fixed}
 
 
 def remembered(
