@@ -180,6 +180,17 @@ def test_without_a_delay_nobody_is_awaited(start, mpm: str) -> None:
     assert time.monotonic() - began < 15
 
 
+def test_who_shares_a_listener_awaits_nobody(start, mpm: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        bind = ("--bind", f"fd://{sock.fileno()}")
+        worker = start("--mpm", mpm, *SLOTS, *bind, "--drain-delay", "0.3", fds=(sock.fileno(),))
+        assert worker.get()[0] == 200
+        worker.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert worker.exit_code() == 0
+        assert time.monotonic() - began < 1.9
+
+
 def test_an_idle_connection_keeps_its_timeout(start, mpm: str) -> None:
     worker = start("--mpm", mpm, *SLOTS, "--keep-alive-timeout", "1.5")
     with worker.connect() as sock:
