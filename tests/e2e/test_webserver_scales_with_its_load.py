@@ -59,6 +59,6 @@ def test_forty_blocked_clients_get_their_slots_and_none_of_their_requests_is_cut
     print(json.dumps(figures))
     print("p95 of each second, ms:", *(f"{line['p95_ms']:.0f}" for line in lines))
     print("replicas:", *(f"{at - began:.1f}s:{replicas}" for at, replicas in deployment.seen))
-    assert summary["failed"] == 0, summary
+    assert summary["failed"] == 0, json.dumps(summary)
     assert last["failed"] == 0, last
     assert peak * SLOTS_A_POD >= CLIENTS

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _QUIET = 2.0
 """Seconds without a new connection that tell that every proxy has forgotten the pod."""
+_LATEST = 30.0
+"""The longest that this is waited for: who still comes then is no proxy's doing."""
 _SETTLE = 0.2
 """The backlog must stay empty for so long: then handshakes that had begun when the door was shut are done."""
 _OPEN_DOOR = 2.0
@@ -54,7 +56,7 @@ class Drain:
         """
         graceful = graceful_seconds or _FOR_EVER
         # The siblings that share a listener serve who arrives there.
-        wait = graceful / 2 if patient and not self._listeners.shared else 0.0
+        wait = min(graceful / 2, _LATEST) if patient and not self._listeners.shared else 0.0
         self.begun = True
         self._accept_until, self._shut_by = accept_until, accept_until + wait
         self._deadline = accept_until + graceful

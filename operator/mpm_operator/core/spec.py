@@ -226,7 +226,7 @@ class Scaling(_Value, frozen=True):
     drain_delay_seconds: Annotated[
         Annotated[int, Meta(ge=0, le=600)],
         Meta(
-            description="How long a pod that was told to end still accepts, until every proxy has "
+            description="How long a pod that was told to end still accepts at least, until every proxy has "
             "forgotten it."
         ),
     ] = 5
