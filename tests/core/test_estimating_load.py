@@ -25,6 +25,7 @@ class Counters:
     busy_ms: int = 0
     cpu_ms: int = 0
     overflows: int = 0
+    cpu_quota: float = 1.0
     now: float = field(default=100.0)
 
     def line(self) -> Pod:
@@ -32,8 +33,8 @@ class Counters:
             at=self.now, boot=self.boot, state=PodState.SERVING, servers=1, threads_per_child=self.slots,
             threads_ceiling=self.slots, busy=self.busy, idle=self.slots - self.busy, total=self.slots,
             queue=self.queue, backlog_limit=511, overflows=self.overflows, connections=0, keep_alive=0,
-            accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=self.cpu_ms, cpu_quota=1.0, throttled_ms=0,
-            rss=0, memory_limit=0,
+            accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=self.cpu_ms, cpu_quota=self.cpu_quota,
+            throttled_ms=0, rss=0, memory_limit=0,
         )  # fmt: skip
         return Pod(self.name, PodPhase.READY, 0.0, report=report)
 
@@ -63,6 +64,17 @@ def test_a_busy_slot_takes_the_cpu_that_its_requests_took() -> None:
         pod.cpu_ms += 100 * 20
         load = pod.tick(load)
     assert load.cpu_share == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("quota", [1.0, 8.0])
+def test_waits_for_a_servers_only_cpu_are_not_taken_for_waits(quota: float) -> None:
+    """A server has one interpreter's lock: CPUs of the node beyond it are nothing it could use."""
+    pod, load = Counters(busy=24, cpu_quota=quota), Load()
+    for _ in range(10):
+        pod.serve(95, 24 / 95)
+        pod.cpu_ms += 950
+        load = pod.tick(load)
+    assert load.waited == load.computed == 0
 
 
 @pytest.mark.parametrize(("dispersion", "pooled"), [(1.0, False), (0.7, False), (0.1, True)])

@@ -9,8 +9,9 @@ import pytest
 
 from mpm_operator.core.estimator import Load
 from mpm_operator.core.law import by_load, remember
-from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
-from mpm_operator.core.survey import Survey
+from mpm_operator.core.memory import fresh
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
+from mpm_operator.core.survey import Survey, survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,17 @@ def test_a_burst_that_the_cpu_cannot_carry_does_not_count(effective: Callable[..
 
 def test_a_burst_counts_only_within_max_request_workers(effective: Callable[..., Any]) -> None:
     assert staffed(effective, 0, maxRequestWorkers=150) == 18
+
+
+@pytest.mark.parametrize(
+    ("servers", "quota", "cpus"), [(1, 8.0, 1.0), (4, 8.0, 4.0), (4, 1.0, 1.0), (1, 0.5, 0.5)]
+)
+def test_a_server_uses_one_cpu_however_many_its_node_has(
+    effective: Callable[..., Any], servers: int, quota: float, cpus: float
+) -> None:
+    directives = replace(effective(), processes_per_pod=servers)
+    pod = Pod("shop-0", PodPhase.READY, 0.0, report=replace(REPORT, cpu_quota=quota))
+    assert survey(Snapshot(directives, (pod,), 1, fresh(0.0)), (), 0.0).cpus == cpus
 
 
 def test_work_for_the_cpu_asks_for_pods_whatever_slots_are_free(effective: Callable[..., Any]) -> None:

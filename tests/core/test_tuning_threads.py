@@ -9,6 +9,7 @@ import pytest
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.core.estimator import Load
+from mpm_operator.core.footprint import Footprint
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
@@ -81,6 +82,29 @@ def test_threads_that_do_not_fit_into_max_request_workers_stay(effective: Callab
     assert tune(snapshot_of(effective({"maxRequestWorkers": 150}), WAITING), 500.0).threads == 37
 
 
+@pytest.mark.parametrize(("slots", "threads"), [(0, 38), (33, 33), (26, 25), (20, 25)])
+def test_threads_grow_only_as_far_as_memory_allows(
+    effective: Callable[..., Any], slots: int, threads: int
+) -> None:
+    """0 = no limit; what pods have is not taken for memory's sake."""
+    snapshot = snapshot_of(effective({"maxRequestWorkers": 1000, "threadLimit": 128}), WAITING)
+    held = replace(snapshot, memory=replace(snapshot.memory, footprint=Footprint(slots=slots)))
+    assert plan(held, 500.0).threads_per_child == threads
+
+
+def test_threads_leave_room_for_the_pods_that_are_asked_for(effective: Callable[..., Any]) -> None:
+    """400 / 12 = 33; below what pods start with they do not go, that many pods never had room."""
+    snapshot = snapshot_of(effective({"maxRequestWorkers": 400}), WAITING, threads=42)
+    assert plan(snapshot, 500.0).threads_per_child == 42
+    by_hand = plan(replace(snapshot, manual_replicas=12), 500.0)
+    assert (by_hand.threads_per_child, by_hand.desired) == (33, 12)
+    least = replace(snapshot, effective=effective({"maxRequestWorkers": 400}, minReplicas=12))
+    assert plan(least, 500.0).threads_per_child == 33
+    assert plan(replace(snapshot, manual_replicas=100), 500.0).threads_per_child == 25
+    few = replace(snapshot, memory=replace(snapshot.memory, tuning=Tuning(20, 0.0)))
+    assert plan(replace(few, manual_replicas=12), 60.0).threads_per_child == 20
+
+
 def test_a_band_bounds_the_threads(effective: Callable[..., Any]) -> None:
     """A pod more must not lead from one end of the band beyond the other."""
     directives = effective({"maxRequestWorkers": 1000, "minSpareThreads": 30, "maxSpareThreads": 65})
@@ -107,6 +131,30 @@ def test_a_new_operator_waits_for_a_pod_to_tell(effective: Callable[..., Any]) -
     assert memory is not None
     told = (replace(pods[0], report=replace(REPORT, settings={"threadsPerChild": 38})),)
     assert plan(Snapshot(effective(), told, 1, memory), 2.0).threads_per_child == 38
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+def test_a_new_operator_does_not_take_the_first_pod_for_all(
+    effective: Callable[..., Any], rolling: bool
+) -> None:
+    """The first that tells is new and has the threads it started with; old pods of a rollout count too."""
+    old = replace(REPORT, at=2.0, settings={"threadsPerChild": 42})
+    silent = tuple(Pod(f"shop-{n}", PodPhase.READY, 0.0, current=not rolling) for n in range(6))
+    new = Pod("new", PodPhase.READY, 0.0, report=replace(REPORT, at=2.0))
+    directives = effective({"maxRequestWorkers": 1000})
+    first = plan(Snapshot(directives, (new, *silent), 7, fresh(0.0), rolling=rolling), 2.0)
+    assert first.memory is not None
+    told = tuple(replace(pod, report=old) for pod in silent)
+    then = plan(Snapshot(directives, (new, *told), 7, first.memory, rolling=rolling), 3.0)
+    assert then.threads_per_child == 42
+
+
+def test_a_new_operator_cuts_nobody_before_it_knows(effective: Callable[..., Any]) -> None:
+    silent = tuple(Pod(f"shop-{n}", PodPhase.READY, 0.0) for n in range(6))
+    old = Pod("old", PodPhase.READY, 0.0, report=replace(REPORT, settings={"threadsPerChild": 42}))
+    new = Pod("new", PodPhase.READY, 0.0, report=REPORT)
+    snapshot = Snapshot(effective({"maxRequestWorkers": 1000}), (new, old, *silent), 8, fresh(0.0))
+    assert plan(snapshot, 1.0).threads_per_child == 42
 
 
 def test_server_limit_that_was_left_out_follows_the_threads(effective: Callable[..., Any]) -> None:

@@ -15,7 +15,12 @@ CALM = replace(FULL, busy=1, idle=3, queue=0)
 
 
 def run(
-    loads: list[Load], *, cpu_share: float = 0.1, seconds: float = PERIOD, ceiling: int = 64
+    loads: list[Load],
+    *,
+    cpu_share: float = 0.1,
+    seconds: float = PERIOD,
+    ceiling: int = 64,
+    cpus: float = 1.0,
 ) -> list[int]:
     """The threads after each of these looks, one every `seconds`."""
     burst, have, now, cpu = Burst(), 4, 100.0, 0.0
@@ -24,7 +29,7 @@ def run(
         now += seconds
         cpu += seconds * cpu_share
         have = burst.threads(
-            load, now, cpu_seconds=cpu, cpus=1.0, have=have, base=4, ceiling=ceiling, servers=1
+            load, now, cpu_seconds=cpu, cpus=cpus, have=have, base=4, ceiling=ceiling, servers=1
         )
         seen.append(have)
     return seen
@@ -44,6 +49,11 @@ def test_no_step_without_queue_or_with_idle_slots_or_with_a_busy_cpu() -> None:
     assert run([replace(FULL, queue=0)] * 5) == [4] * 5
     assert run([replace(FULL, idle=1)] * 5) == [4] * 5
     assert run([FULL] * 5, cpu_share=0.85) == [4] * 5
+
+
+def test_no_step_when_the_only_server_is_busy_on_one_of_many_cpus() -> None:
+    assert run([FULL] * 5, cpu_share=0.85, cpus=8.0) == [4] * 5
+    assert run([FULL] * 5, cpu_share=0.1, cpus=8.0)[-1] > 4
 
 
 def test_steps_begin_anew_after_a_pause() -> None:

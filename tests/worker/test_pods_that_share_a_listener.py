@@ -45,7 +45,8 @@ def test_who_is_quiesced_takes_no_more_and_comes_back(start, mpm: str, handed_do
     staying.await_board(lambda board: board["state"] == "Drained")
     for _ in range(30):
         assert leaving.get()[0] == 200
-    leaving.await_board(lambda _: accesses(leaving) == before + 30)  # the last one is counted after its answer
+    # The last one is counted after its answer.
+    leaving.await_board(lambda _: accesses(leaving) == before + 30)
 
 
 def test_its_connections_are_served_to_their_end(start, mpm: str, handed_down: socket.socket) -> None:

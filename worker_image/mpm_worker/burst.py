@@ -44,7 +44,7 @@ class Burst:
         """How many threads each server shall have.
 
         :param cpu_seconds: CPU time of all servers so far
-        :param cpus: how many may be used
+        :param cpus: how many may be used; a server uses one at most (the interpreter's lock)
         :param base: what was asked for; `ceiling` is the most
         """
         ceiling = max(base, ceiling)
@@ -59,7 +59,7 @@ class Burst:
         elapsed = now - self._measured_at
         if elapsed < PERIOD:
             return have
-        share = (cpu_seconds - self._cpu_seconds) / elapsed / cpus if self._measured_at else 1.0
+        share = (cpu_seconds - self._cpu_seconds) / elapsed / min(cpus, servers) if self._measured_at else 1.0
         self._measured_at, self._cpu_seconds = now, cpu_seconds
         if load.queue == 0 or load.idle > 0:
             self.step = 1

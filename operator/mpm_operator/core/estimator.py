@@ -150,7 +150,8 @@ def observe(
         burnt += cpu if cpu > 0 else 0
         if report.overflows > old.overflows:
             overflowing = True
-        allowed = passed * report.cpu_quota * 1000
+        # One CPU a server at most: without a limit the quota is the node's, and an interpreter has one lock.
+        allowed = passed * min(report.cpu_quota, max(1, report.servers)) * 1000
         if wall >= LEAST_USE * 1000 * passed and 0 <= cpu <= MOST_CPU * allowed:
             # Processor sharing: at a use u computing takes 1 / (1 - u) times as long as alone.
             alone = wall - cpu * allowed / (allowed - cpu) if cpu else wall

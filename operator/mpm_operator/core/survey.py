@@ -57,7 +57,8 @@ class Survey:
     fresh: bool = False
     """A pod began to accept within FRESH_SECONDS: what was lost was lost before it came."""
     cpus: float = 0.0
-    """CPUs of the accepting pod that may use the fewest; 0 = no pod tells."""
+    """CPUs of the accepting pod that may use the fewest, one a server at most (the interpreter's lock);
+    0 = no pod tells."""
     shown: Totals = field(default_factory=Totals)
     """The sums as pods report them, burst included: for `status.workers`."""
 
@@ -108,7 +109,7 @@ def is_silent(pod: Pod, now: float) -> bool:
 def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
     """Sort the pods and add them up."""
     seen = Survey()
-    per_pod = snapshot.effective.slots_per_pod
+    per_pod, processes = snapshot.effective.slots_per_pod, snapshot.effective.processes_per_pod
     busy = idle = total = queue = squares = 0
     cpus = float("inf")
     newest = float("-inf")
@@ -144,7 +145,7 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
     seen.busy, seen.queue, seen.squares = busy, queue, squares
     seen.fresh = now - newest < FRESH_SECONDS
-    seen.cpus = cpus if cpus < float("inf") else 0.0
+    seen.cpus = min(cpus, processes) if cpus < float("inf") else 0.0
     seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
     if snapshot.replicas is not None:
         seen.unseen = max(0, snapshot.replicas - seen.living)

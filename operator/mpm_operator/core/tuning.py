@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
+from .footprint import thread_limit
 from .law import CPU_SHARE
 from .snapshot import PodPhase
 from .staffing import slots_for
@@ -40,6 +41,7 @@ class Tuning:
 
     threads: int = 0
     changed_at: float = float("-inf")
+    """-inf = what the pods have is not known of enough of them."""
     why: str = ""
 
 
@@ -48,15 +50,16 @@ def tune(snapshot: Snapshot, now: float) -> Tuning:
     tuning, effective = snapshot.memory.tuning, snapshot.effective
     if not effective.threads_tuned:
         return tuning
-    if not tuning.threads:
-        found = _found(snapshot.pods, effective)
-        return Tuning(found, now) if found else tuning
+    if tuning.changed_at == float("-inf"):
+        return _found(snapshot.pods, effective, now)
     if now - tuning.changed_at < TUNE_SECONDS or not _is_calm(snapshot):
         return tuning
     cpus = _cpus(snapshot.pods, effective)
     wished = wish(snapshot.memory.load, effective, cpus)
-    most = effective.max_request_workers // (effective.processes_per_pod * max(1, snapshot.replicas or 0))
-    # Threads of the pods that are there must fit into MaxRequestWorkers, or pods would have to go first.
+    most = _fitting(effective, max(_asked(snapshot), snapshot.replicas or 0))
+    # Threads of the pods that are there must fit into MaxRequestWorkers, or pods would have to go first;
+    # and into the pod's memory, which bursts alone could not keep free.
+    most = min(most, thread_limit(snapshot.memory.footprint, effective))
     wished = min(wished, max(tuning.threads, most))
     if not wished or tuning.threads / DEADBAND <= wished <= tuning.threads * DEADBAND:
         return tuning
@@ -89,14 +92,21 @@ def wish(load: Load, effective: Effective, cpus: float) -> int:
     return max(least, slots_for(held, effective.wait_probability_percent, max(least, most)))
 
 
-def _found(pods: tuple[Pod, ...], effective: Effective) -> int:
-    """Return what most pods have, 0 = none tells: a new operator goes on where the one before it was."""
-    asked = Counter(
+def _found(pods: tuple[Pod, ...], effective: Effective, now: float) -> Tuning:
+    """Return what most ready pods have: a new operator goes on where the one before it was.
+
+    Till more than half of them told, the most that any has: the first may be new and not have it yet, and
+    nobody shall be cut for that. Pods of an older template count, or a rollout would begin anew.
+    """
+    ready = [pod for pod in pods if pod.phase is PodPhase.READY]
+    told = Counter(
         int(pod.report.settings.get("threadsPerChild", effective.boot_threads))
-        for pod in pods
-        if pod.report is not None and pod.current
+        for pod in ready
+        if pod.report is not None
     )
-    return asked.most_common(1)[0][0] if asked else 0
+    if 2 * told.total() > len(ready):
+        return Tuning(max(told, key=lambda threads: (told[threads], threads)), now)
+    return Tuning(max(told, default=0))
 
 
 def _is_calm(snapshot: Snapshot) -> bool:
@@ -114,12 +124,24 @@ def _cpus(pods: tuple[Pod, ...], effective: Effective) -> float:
     return min(1.0, quota / effective.processes_per_pod)
 
 
+def _asked(snapshot: Snapshot) -> int:
+    """Return how many pods there shall be whatever the load: minReplicas, or what spec.replicas says."""
+    return max(1, snapshot.effective.min_replicas, snapshot.manual_replicas or 0)
+
+
+def _fitting(effective: Effective, pods: int) -> int:
+    """Return the threads a server may have for so many pods to fit into MaxRequestWorkers."""
+    return effective.max_request_workers // (effective.processes_per_pod * pods)
+
+
 def apply(snapshot: Snapshot, tuning: Tuning, limit: int) -> Snapshot:
     """Return the snapshot as if `tuning` had been given, with bursts within `limit` threads a server."""
     effective = snapshot.effective
     threads = effective.threads_per_child
     if effective.threads_tuned and tuning.threads:
-        most = effective.max_request_workers // effective.processes_per_pod
+        # Tuned threads must not keep out pods that are asked for and had room at the threads they start with.
+        most = max(effective.boot_threads, _fitting(effective, _asked(snapshot)))
+        most = min(most, _fitting(effective, 1))
         threads = max(1, min(tuning.threads, effective.thread_limit, most))
     tuned = effective.with_threads(threads, max(threads, min(limit, effective.thread_limit)))
     if tuned is effective and tuning is snapshot.memory.tuning:
