@@ -2,7 +2,8 @@
 
 Each turn asks for small, slow, large and posted things in parallel, and opens connections that are dropped in
 the middle of a request. Fails when memory grew from the second quarter of the time to the last by more than
-5 % and 1 MiB, when a request failed, or when something is left at the end.
+5 % and 1 MiB, when a request failed, or when something is left at the end. A run of less than ten minutes may
+grow by 16 MiB: the heaps of 32 threads fill slowly. A leak of 30 bytes a request is more in a minute.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from servers import Job, Running, free_port, ours
 
 _TURN = 5
 """Seconds."""
+_LONG_MINUTES, _WARM_UP_MIB = 10, 16
 _LOADS = (("/", 16, 0), ("/sleep10", 16, 0), ("/file", 4, 0), ("/echo", 8, 102400))
 
 
@@ -59,15 +61,15 @@ def _soak(server: Running, admin: int, seconds: float, log: Path) -> list[str]:
         rates = "  ".join(f"{path} {each.rps:.0f}/s" for (path, *_), each in zip(_LOADS, seen, strict=True))
         print(f"{turns:5} {memory[-1]:6.1f} MiB  {_descriptors(root)} descriptors  {rates}", flush=True)
     time.sleep(7)  # kept connections are closed after 5 s
-    return _judge(memory, failed, _board(admin))
+    return _judge(memory, 1 if seconds >= _LONG_MINUTES * 60 else _WARM_UP_MIB, failed, _board(admin))
 
 
-def _judge(memory: list[float], failed: int, board: dict[str, dict[str, int]]) -> list[str]:
+def _judge(memory: list[float], room: float, failed: int, board: dict[str, dict[str, int]]) -> list[str]:
     quarter = max(1, len(memory) // 4)
     early, late = statistics.median(memory[quarter : 2 * quarter]), statistics.median(memory[-quarter:])
     print(f"memory {early:.1f} -> {late:.1f} MiB, {failed} requests failed, left: {board}")
     faults = []
-    if late > early * 1.05 + 1:
+    if late > early * 1.05 + room:
         faults.append(f"memory grew from {early:.1f} to {late:.1f} MiB")
     if failed:
         faults.append(f"{failed} requests failed")
