@@ -195,6 +195,25 @@ def test_cluster_of_a_killed_session_is_ended_by_the_next_one(cluster: Cluster) 
     assert not site.run.exists()
 
 
+def test_sessions_that_start_together_end_abandoned_clusters_without_a_quarrel() -> None:
+    lifecycle.require_root()
+    left = [places.clusters() / f"left-{os.getpid()}-{number}{fixtures.OWNER}" for number in range(30)]
+    places.clusters().mkdir(parents=True, exist_ok=True)
+    for file in left:
+        file.touch()
+    sessions = [
+        subprocess.Popen(
+            [sys.executable, "-c", "from testcluster import fixtures; fixtures.end_abandoned()"],
+            env={**os.environ, "PYTHONPATH": str(places.SOURCES)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    assert [session.communicate(timeout=120)[1] for session in sessions] == ["", "", ""]
+    assert not [file for file in left if file.exists()]
+
+
 def run_pod(site: lifecycle.Site, image: str) -> None:
     running = Cluster.at(site)
     running.load_images()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import pytest
 from testcluster import binaries, lifecycle, packages, places
 from testcluster.cluster import Cluster
 from testcluster.errors import ClusterError
+from testcluster.shell import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,19 +92,32 @@ def owned(site: lifecycle.Site) -> Iterator[None]:
     """Hold a lock that tells other sessions that this one lives; the kernel frees it even after a kill -9."""
     file = places.clusters() / f"{site.name}{OWNER}"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with locked(owners()):
+            held = stack.enter_context(file.open("w"))
+            fcntl.flock(held, fcntl.LOCK_EX)
         yield
-    file.unlink()
+    with locked(owners()):
+        file.unlink(missing_ok=True)
 
 
 def end_abandoned() -> None:
-    """End the clusters of sessions that were killed before they could do it."""
-    for path in places.clusters().glob(f"*{OWNER}"):
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            lifecycle.down(lifecycle.Site(path.name.removesuffix(OWNER)))
-            path.unlink()
+    """End the clusters of sessions that were killed before they could do it.
+
+    One session at a time: two that start together would both find them, and take each other's file before
+    its lock for abandoned.
+    """
+    with locked(owners()):
+        for path in places.clusters().glob(f"*{OWNER}"):
+            with path.open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                lifecycle.down(lifecycle.Site(path.name.removesuffix(OWNER)))
+                path.unlink()
+
+
+def owners() -> Path:
+    """The lock over all files of owners. Not the one `lifecycle` takes to end a cluster."""
+    return places.cache() / "owners.lock"
