@@ -52,6 +52,7 @@ class WorldPod:
     state: PodState = PodState.STARTING
     phase: PodPhase = PodPhase.STARTING
     in_endpoints: bool = False
+    ready_at: float | None = None
     quiesced_at: float = 0.0
     cost: int = 0
     cost_at: float | None = None
@@ -144,8 +145,9 @@ class World:
     def snapshot(self) -> Snapshot:
         seen = tuple(
             Pod(
-                name=pod.name, phase=pod.phase, created_at=pod.created_at, report=pod.last,
-                in_endpoints=pod.in_endpoints, deletion_cost=pod.cost, deletion_cost_at=pod.cost_at,
+                name=pod.name, phase=pod.phase, created_at=pod.created_at, ready_at=pod.ready_at,
+                report=pod.last, in_endpoints=pod.in_endpoints,
+                deletion_cost=pod.cost, deletion_cost_at=pod.cost_at,
             )
             for pod in self.pods
         )  # fmt: skip
@@ -182,6 +184,7 @@ class World:
         for pod in list(self.pods):
             if pod.phase is PodPhase.STARTING and self.now - pod.created_at >= pod.ready_after:
                 pod.phase, pod.state, pod.in_endpoints = PodPhase.READY, PodState.SERVING, True
+                pod.ready_at = self.now
             quiesced = pod.state in (PodState.QUIESCING, PodState.DRAINED)
             if quiesced and self.now - pod.quiesced_at >= 1.0:
                 pod.in_endpoints = False

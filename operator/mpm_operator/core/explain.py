@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from .plan import Decision, Note
+from .snapshot import PodPhase
 
 if TYPE_CHECKING:
     from .law import Need
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from .memory import Memory
     from .sizing import Base, Size
     from .snapshot import Snapshot
+    from .startup import Startups
     from .survey import Survey
 
 BOUNDS = {
@@ -37,12 +40,19 @@ def plural(count: int, what: str) -> str:
 
 
 def decision(
-    snapshot: Snapshot, seen: Survey, base: Base, need: Need, size: Size, desired: int, now: float
+    snapshot: Snapshot,
+    seen: Survey,
+    base: Base,
+    startups: Startups,
+    need: Need,
+    size: Size,
+    desired: int,
+    now: float,
 ) -> Decision:
     """Return the reason in a word, the sentence, and its chain: inputs, law, bound, until when."""
     bound = _bound(snapshot, seen, size)
     reason, message = _headline(snapshot, base, need, size, desired)
-    chain = [_inputs(seen, base), *_threads(snapshot), need.why]
+    chain = [_inputs(seen, base, startups, now), *_threads(snapshot), need.why]
     if bound:
         chain.append(f"held by {size.bound}: {bound}")
     until = _until(snapshot, size, now)
@@ -51,13 +61,13 @@ def decision(
     return Decision(reason, f"{message}{'; ' + bound if bound else ''}", tuple(chain))
 
 
-def _inputs(seen: Survey, base: Base) -> str:
+def _inputs(seen: Survey, base: Base, startups: Startups, now: float) -> str:
     waiting = f", {seen.queue} waiting" if seen.queue else ""
     parts = [
         f"{plural(len(seen.accepting), 'pod')} accept with {seen.slots} slots, {seen.busy} busy{waiting}"
     ]
     for count, what in (
-        (base.coming, "start"),
+        (base.coming, f"start{_ready_in(seen, startups, now)}"),
         (len(seen.victims), "drain"),
         (len(seen.terminating), "end"),
         (len(seen.broken), "fail"),
@@ -66,6 +76,18 @@ def _inputs(seen: Survey, base: Base) -> str:
         if count:
             parts.append(f"{count} {what}")
     return "; ".join(parts)
+
+
+def _ready_in(seen: Survey, startups: Startups, now: float) -> str:
+    """Return when the next of the starting pods should be ready, by what the others took."""
+    begun = [pod.created_at for pod in seen.starting if pod.phase is PodPhase.STARTING]
+    if not startups.known or not begun:
+        return ""
+    usual = startups.usual
+    left = min(begun) + usual - now
+    if left > 0:
+        return f", ready in about {ceil(left)} s"
+    return f", which took {usual:.0f} s for others and takes {usual - left:.0f} s already"
 
 
 def _threads(snapshot: Snapshot) -> list[str]:

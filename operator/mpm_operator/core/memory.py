@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .estimator import Load
 from .footprint import Footprint
 from .maintenance import Spawn
+from .startup import Startups
 from .tuning import Tuning
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Memory:
     load: Load = field(default_factory=Load)
     tuning: Tuning = field(default_factory=Tuning)
     footprint: Footprint = field(default_factory=Footprint)
+    startups: Startups = field(default_factory=Startups)
     peaks: tuple[tuple[float, int], ...] = ()
     """Pods that were needed, with their times: falling values, the first is the greatest of the window."""
     victims: tuple[Victim, ...] = ()

@@ -14,6 +14,7 @@ from . import ceilings, conditions, estimator, explain, law, sizing, victims
 from .footprint import Footprint, measure, thread_limit
 from .maintenance import HOLD_OFF
 from .plan import Decision, Note, Plan, Rebalance
+from .startup import learn
 from .survey import is_silent, survey
 from .tuning import apply, tune
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .memory import Memory
     from .sizing import Base, Size
     from .snapshot import Snapshot
+    from .startup import Startups
     from .survey import Survey
     from .victims import Victim
 
@@ -40,6 +42,7 @@ class _Thought(NamedTuple):
 
     seen: Survey
     base: Base
+    startups: Startups
     load: Load
     need: Need
     peaks: tuple[tuple[float, int], ...]
@@ -70,6 +73,7 @@ def _think(snapshot: Snapshot, now: float) -> _Thought:
     names = () if _is_tied(snapshot) else [victim.name for victim in memory.victims]
     seen = survey(snapshot, names, now)
     base = sizing.base_of(snapshot, seen, now)
+    startups = learn(memory.startups, seen.accepting, seen.newest)
     # Pods on their way out count for the load: what reaches them still will reach the others.
     leaving = (*seen.victims, *seen.strays, *seen.terminating)
     busy = seen.busy + sum([pod.report.busy for pod in leaving if pod.report is not None])
@@ -85,7 +89,7 @@ def _think(snapshot: Snapshot, now: float) -> _Thought:
         need = law.by_load(effective, load, seen, base.have, snapshot.pooled or load.pooled)
     peaks = law.remember(memory.peaks, need.keep, effective.scale_down_stabilization_seconds, now)
     size = sizing.size(snapshot, seen, base, need, peaks[0][1], now)
-    return _Thought(seen, base, load, need, peaks, size)
+    return _Thought(seen, base, startups, load, need, peaks, size)
 
 
 def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
@@ -112,6 +116,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
     remembered = replace(
         memory,
         footprint=footprint,
+        startups=thought.startups,
         spawn=spawn,
         load=thought.load,
         peaks=thought.peaks,
@@ -156,7 +161,7 @@ def _say(snapshot: Snapshot, thought: _Thought, acted: Plan, now: float) -> Plan
     deaf = conditions.deaf_since(memory, seen, now)
     found = conditions.troubles(snapshot, seen, size, deaf, now)
     lasting, news = conditions.episodes(memory.episodes, found, now)
-    current = explain.decision(snapshot, seen, base, need, size, acted.desired, now)
+    current = explain.decision(snapshot, seen, base, thought.startups, need, size, acted.desired, now)
     said, pending = explain.settle(memory, current, acted.desired, now)
     assert acted.memory is not None
     return replace(

@@ -54,6 +54,8 @@ class Survey:
     """Sum over accepting pods of (busy + queue) squared: how evenly they are loaded."""
     slots: int = 0
     """Slots of accepting pods, burst threads not counted: they are a help, not a capacity to plan with."""
+    newest: float = float("-inf")
+    """When the last of the accepting pods became ready."""
     fresh: bool = False
     """A pod began to accept within FRESH_SECONDS: what was lost was lost before it came."""
     cpus: float = 0.0
@@ -144,6 +146,7 @@ def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
         young = report.uptime_ms < YOUNG_MS
         seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
     seen.busy, seen.queue, seen.squares = busy, queue, squares
+    seen.newest = newest
     seen.fresh = now - newest < FRESH_SECONDS
     seen.cpus = min(cpus, processes) if cpus < float("inf") else 0.0
     seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
