@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from worker_process import MODELS, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODELS = ["prefork", "worker", "event"]
 CUTS = ["one piece", "single bytes"]
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     """A worker of one model, serving `apps/tell.py`."""
-    command = [sys.executable, "-m", "mpm_worker", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    command += ["--mpm", request.param, "--processes", "2", "--threads", "4", "--graceful-timeout", "2"]
-    command += ["--chdir", str(Path(__file__).parent / "apps"), "tell:application"]
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("MPM_") or name == "MPM_COMPILED"
-    }
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if listening := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
-            break
-    else:
-        pytest.fail(f"the worker ended with {process.wait(10)}")
-    await_first_child(int(listening[1]))
-    yield int(listening[1])
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
-
-
-def await_first_child(port: int) -> None:
-    """Until a process is ready to accept, connections are refused."""
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("no process accepts")
+    size = ("--mpm", request.param, "--processes", "2", "--threads", "4", "--graceful-timeout", "2")
+    worker = WorkerProcess(*size, "--chdir", str(Path(__file__).parent / "apps"), "tell:application")
+    yield worker.port
+    worker.end()
 
 
 def talk(port: int, stream: bytes, cut: str, end: bool) -> bytes:

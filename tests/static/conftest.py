@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
-import re
-import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from worker_process import MODELS, WorkerProcess
 
 from mpm_worker.static.app import StaticFiles
 from mpm_worker.static.mount import Mount
@@ -108,69 +104,25 @@ def ask(folder: Path) -> Callable[..., Answer]:
     return call
 
 
-class Worker:
-    """A real worker with `--static /static=DIR`, whose application answers everything else."""
+class Worker(WorkerProcess):
+    """A worker with `--static /static=DIR`, whose application answers everything else."""
 
     def __init__(self, folder: Path, mpm: str) -> None:
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "mpm_worker",
-            "--bind",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ]
-        command += ["--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "2"]
-        command += ["--static", f"/static={folder}/site", "--static", f"/files/deep/={folder}/site/sub"]
-        command += ["--chdir", os.path.dirname(__file__), "refusing:app"]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if found := re.search(r"listening on http://\S+?:(\d+).*admin on http://\S+?:(\d+)", line):
-                self.port, self.admin = int(found[1]), int(found[2])
-                break
-        else:
-            pytest.fail(f"the worker ended with {self.process.wait(10)}")
-        self.said: list[str] = []
-        self._reader = threading.Thread(target=self.said.extend, args=(self.process.stderr,), daemon=True)
-        self._reader.start()
-        for _ in range(400):
-            if self.exchange(b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"):
-                return
-            time.sleep(0.05)
-        pytest.fail("the worker does not answer")
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        size = ("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "2")
+        files = ("--static", f"/static={folder}/site", "--static", f"/files/deep/={folder}/site/sub")
+        super().__init__(*size, *files, "--chdir", os.path.dirname(__file__), "refusing:app")
 
     def exchange(self, stream: bytes) -> bytes:
-        """Everything that comes back until the worker closes; b"" when it does not accept yet."""
+        """Everything that comes back until the worker closes or resets."""
         received = b""
-        try:
-            with self.connect() as client:
-                client.sendall(stream)
-                while data := client.recv(1 << 20):
-                    received += data
-        except (ConnectionRefusedError, ConnectionResetError):
-            pass
+        with self.connect() as client, contextlib.suppress(ConnectionResetError):
+            client.sendall(stream)
+            while data := client.recv(1 << 20):
+                received += data
         return received
 
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(15)
-        finally:
-            self.process.kill()
-            self.process.wait(10)
-            self._reader.join(10)
-            assert self.process.stderr is not None
-            self.process.stderr.close()
 
-
-@pytest.fixture(scope="session", params=["prefork", "worker", "event"])
+@pytest.fixture(scope="session", params=MODELS)
 def worker(request: pytest.FixtureRequest, folder: Path) -> Iterator[Worker]:
     running = Worker(folder, request.param)
     yield running

@@ -67,7 +67,7 @@ def test_pipelined_files_come_in_order(worker: Any, folder: Path) -> None:
 
 
 def board(worker: Any) -> dict[str, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", worker.admin, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", worker.admin_port, timeout=10)
     connection.request("GET", "/scoreboard")
     answer: dict[str, Any] = json.loads(connection.getresponse().read())
     connection.close()

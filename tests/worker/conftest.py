@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
-import re
 import select
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from worker_process import WorkerProcess
 
 from mpm_worker.control import sign
 
@@ -32,61 +29,14 @@ KEY = bytes(range(32))
 POD = "pod-1"
 
 
-class Worker:
+class Worker(WorkerProcess):
     """One supervisor and how to talk to it."""
 
-    def __init__(
-        self,
-        arguments: list[str],
-        *,
-        app: str,
-        chdir: Path,
-        keys: Path,
-        fds: tuple[int, ...] = (),
-        through: tuple[str, ...] = (),
-    ) -> None:
-        command = [*through, sys.executable, "-P", "-m", "mpm_worker", "--admin", "127.0.0.1:0"]
-        command += [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
-        command += ["--chdir", str(chdir), "--control-keys", str(keys), "--pod-uid", POD, *arguments, app]
-        environ = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("MPM_") or name == "MPM_COMPILED"
-        }
-        self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, pass_fds=fds, env=environ, start_new_session=True
-        )
-        self.said: list[str] = []
-        self._heard = threading.Condition()
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
-        self.admin_port = int(self.await_line(r"starting .*, admin on http://\S+:(\d+)")[1])
+    def __init__(self, *arguments: str, app: str, chdir: Path, keys: Path, **started: Any) -> None:
+        own = ("--chdir", str(chdir), "--control-keys", str(keys), "--pod-uid", POD)
+        super().__init__(*own, *arguments, app, **started)
+        self.await_line("starting .*, admin on")
         self.sequence = 0
-
-    @cached_property
-    def port(self) -> int:
-        """Of the first address; it is told once a server accepts."""
-        return int(self.await_line(r"listening on https?://[^, ]+:(\d+)")[1])
-
-    def _listen(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._heard:
-                self.said.append(line.rstrip())
-                self._heard.notify_all()
-
-    def await_line(self, pattern: str, seconds: float = 10) -> re.Match[str]:
-        """The first line on stderr that matches."""
-        end = time.monotonic() + seconds
-        with self._heard:
-            while True:
-                for line in self.said:
-                    if match := re.search(pattern, line):
-                        return match
-                left = end - time.monotonic()
-                if left <= 0 or self.process.poll() is not None:
-                    raise AssertionError(f"{pattern!r} is not in {self.said}, exit {self.process.poll()}")
-                self._heard.wait(min(left, 0.2))
 
     # -- requests
 
@@ -98,9 +48,6 @@ class Worker:
 
     def scoreboard(self) -> dict[str, Any]:
         return json.loads(self.admin("/scoreboard")[2])
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
     def call(
         self, method: str, path: str, document: Any = None, /, **wrong: Any
@@ -142,20 +89,6 @@ class Worker:
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
-
-    def exit_code(self, seconds: float = 15) -> int:
-        code = self.process.wait(seconds)
-        self._reader.join(5)
-        return code
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        self._reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        print(*self.said, sep="\n")  # pytest shows it with a test that failed
 
 
 class Watch:
@@ -304,7 +237,7 @@ def start(keys: Path) -> Iterator[Callable[..., Worker]]:
         through: tuple[str, ...] = (),
     ) -> Worker:
         _need_root_for(through)
-        worker = Worker(list(arguments), app=app, chdir=chdir, keys=keys, fds=fds, through=through)
+        worker = Worker(*arguments, app=app, chdir=chdir, keys=keys, fds=fds, through=through)
         workers.append(worker)
         if ready:
             worker.await_ready()
@@ -323,7 +256,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., W
 
     def get(*arguments: str, app: str = "paths:app") -> Worker:
         if (app, *arguments) not in workers:
-            workers[app, *arguments] = Worker(list(arguments), app=app, chdir=APPS, keys=keys)
+            workers[app, *arguments] = Worker(*arguments, app=app, chdir=APPS, keys=keys)
         workers[app, *arguments].await_ready()
         return workers[app, *arguments]
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from worker_process import MODELS, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,47 +18,13 @@ APPS = Path(__file__).parent / "apps"
 CONTENT = bytes(range(256)) * 1024
 
 
-class Worker:
+class Worker(WorkerProcess):
     """A worker of one model that serves `apps/interface.py`."""
 
     def __init__(self, mpm: str) -> None:
         self.mpm = mpm
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "mpm_worker",
-            "--bind",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ]
-        command += ["--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "2"]
-        command += ["--chdir", str(APPS), "interface:app"]
-        environ = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("MPM_") or name == "MPM_COMPILED"
-        }
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
-                self.port = int(found[1])
-                break
-        else:
-            pytest.fail(f"the worker ended with {self._process.wait(10)}")
-        self.said: list[str] = []
-        self._reader = threading.Thread(target=self.said.extend, args=(self._process.stderr,), daemon=True)
-        self._reader.start()
-
-    def connect(self) -> socket.socket:
-        for _ in range(200):
-            try:
-                return socket.create_connection(("127.0.0.1", self.port), timeout=10)
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-        raise AssertionError("nobody accepts")
+        size = ("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "2")
+        super().__init__(*size, "--chdir", str(APPS), "interface:app")
 
     def ask(self, *streams: bytes) -> bytes:
         """Everything that comes back until the worker closes; `<reset>` when it cut."""
@@ -82,19 +43,8 @@ class Worker:
         facts: dict[str, Any] = json.loads(self.ask(get("/facts")).partition(b"\r\n\r\n")[2])
         return facts
 
-    def end(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(15)
-        finally:
-            self._process.kill()
-            self._process.wait(10)
-            self._reader.join(10)
-            assert self._process.stderr is not None
-            self._process.stderr.close()
 
-
-@pytest.fixture(scope="module", params=["prefork", "worker", "event"])
+@pytest.fixture(scope="module", params=MODELS)
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     running = Worker(request.param)
     yield running

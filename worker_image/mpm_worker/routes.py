@@ -236,31 +236,30 @@ class Routes:
             supervisor.unauthorized += 1
             return _json({"error": str(refusal)}, 401)
         try:
-            known = self._call(call)
+            return self._call(call)
         except BadChange as error:
             return _json({"error": str(error), "field": error.name}, 400)
-        return self._changed() if known else _json({"error": f"no such call: {call.method} {call.path}"}, 404)
 
-    def _call(self, call: Call) -> bool:
-        """Do it; false when there is no such call."""
+    def _call(self, call: Call) -> Answer:
+        """Do it; 404 when there is no such call."""
         supervisor, document = self._supervisor, parse_object(call.body)
         match call.method, call.path:
             case "PUT", "/control":
                 limit = supervisor.options.thread_limit
                 supervisor.change(parse_changes(document, limit, supervisor.brood.most))
             case "POST", "/control/quiesce":
-                seconds = document.get("ttlSeconds")
-                supervisor.quiesce(number("ttlSeconds", seconds, 0.1, _LONGEST_QUIESCE, whole=False))
+                seconds = number("ttlSeconds", document.get("ttlSeconds"), 0.1, _LONGEST_QUIESCE, whole=False)
+                within = document.get("idleWithinSeconds", 0)
+                within = number("idleWithinSeconds", within, 0, _LONGEST_QUIESCE, whole=False)
+                if not supervisor.quiesce(seconds, within):
+                    return _json(self._aggregate(0, ""))  # nothing has changed yet
             case "POST", "/control/resume":
                 supervisor.resume()
             case "POST", "/control/rebalance":
                 supervisor.rebalance(number("share", document.get("share"), 0, 1, whole=False))
             case _:
-                return False
-        return True
-
-    def _changed(self) -> Answer:
-        self._supervisor.emit("Control")
+                return _json({"error": f"no such call: {call.method} {call.path}"}, 404)
+        supervisor.emit("Control")
         return _json(self._aggregate(0, ""))
 
 

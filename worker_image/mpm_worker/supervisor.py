@@ -42,6 +42,8 @@ EXIT_DRAINED, EXIT_OPTIONS, EXIT_NO_CHILD = 0, 2, 3
 
 _TICK = 1.0
 _BUSY_TICK = 0.05
+_WAITING_TICK = 0.02
+"""A quiesce that waits for an idle moment looks so often: a short request leaves short ones."""
 """Seconds between two looks while no slot is idle, or while the end is near."""
 _EDGE_GAP = 0.01
 """Least time between two looks that children asked for."""
@@ -90,6 +92,7 @@ class Supervisor:
         self.resources = self.observer.resources(Cpu())
         self._burst = Burst()
         self._quiesced_at = self._quiesced_until = 0.0
+        self._waiting: _Waiting | None = None
         self._drained = self._told_full = False
         self._edges: dict[str, float] = {}
         self._due = self._tick_due = 0.0
@@ -152,6 +155,7 @@ class Supervisor:
         self.drain.step(now)
         self.brood.maintain(now)
         self.refresh(now)
+        self._quiesce_when_idle(now)
         tick = now >= self._tick_due
         if tick or (self.saturated and self.ceiling > self.settings.threadsPerChild):
             self.resources = self.observer.resources(self.resources.cpu)
@@ -166,6 +170,8 @@ class Supervisor:
         self._tell_the_service_manager()
         hurry = self.saturated or not self.accepting
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
+        if self._waiting is not None:
+            self._due = min(self._due, now + _WAITING_TICK)
         self._due = min(self._due, now + self.notifier.interval)
 
     def refresh(self, now: float) -> None:
@@ -269,9 +275,34 @@ class Supervisor:
         self.brood.wake_all()
         self.soon()
 
-    def quiesce(self, seconds: float) -> None:
-        """Leave readiness and let go of every connection that has a response to say it in; for so long."""
+    def quiesce(self, seconds: float, idle_within: float = 0.0) -> bool:
+        """Leave readiness and let go of every connection that has a response to say it in; for so long.
+
+        With `idle_within` at the first moment within so many seconds without a request, and not at all when
+        none comes. Returns whether it is quiesced now.
+        """
         now = time.monotonic()
+        self._waiting = None
+        if idle_within and not self._quiesced_at:
+            self._waiting = _Waiting(now + idle_within, seconds)
+            self.refresh(now)
+            self._quiesce_when_idle(now)
+            self.soon()
+        else:
+            self._quiesce(now, seconds)
+        return bool(self._quiesced_at)
+
+    def _quiesce_when_idle(self, now: float) -> None:
+        waiting = self._waiting
+        if waiting is None:
+            return
+        if now >= waiting.until or self.drain.begun:
+            self._waiting = None
+        elif not (self.load.busy or self.load.queue):
+            self._waiting = None
+            self._quiesce(now, waiting.seconds)
+
+    def _quiesce(self, now: float, seconds: float) -> None:
         first, self._quiesced_at = not self._quiesced_at, self._quiesced_at or now
         self._quiesced_until = now + seconds
         if first:
@@ -281,6 +312,7 @@ class Supervisor:
 
     def resume(self) -> None:
         self._quiesced_at = self._quiesced_until = 0.0
+        self._waiting = None
         self._drained = False
         if not self.drain.begun:
             self._set_phase()

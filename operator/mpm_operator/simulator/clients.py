@@ -67,7 +67,7 @@ class Clients:
     def _is_over(self, client: int, pod: Pod, now: float) -> bool:
         most = self._settings.max_keep_alive_requests
         return (
-            pod.gone_at is not None
+            pod.ended_at is not None
             or now - self._used[client] > self._settings.keep_alive_timeout_seconds
             or 0 < most <= self._served[client]
         )

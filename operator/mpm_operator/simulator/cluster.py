@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from .clients import Clients
-from .pod import BURST_CPU_SHARE, BURST_PERIOD, BUSY_LOOK, Pod
+from .pod import BURST_CPU_SHARE, BURST_PERIOD, BUSY_LOOK, SETTLE_SECONDS, Pod
 from .scenario import Balancer
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 LINE_PERIOD = 1.0
 EDGE_PERIOD = 0.25
-"""Least seconds between two lines that a pod sends for edges (`mpm_worker.supervisor`)."""
-DRAIN_PERIOD = 0.2
+"""Least seconds between two lines that a pod sends for one kind of edge (`mpm_worker.supervisor`)."""
+DRAIN_PERIOD = SETTLE_SECONDS
 QUIESCE_TTL = 30.0
 
 _load = attrgetter("load")
@@ -59,7 +59,9 @@ class Cluster:
         """Heap of (time, index of the pod, service time)."""
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []
         self._timer_count = 0
-        self._uniform = Random(f"balancer {scenario.seed}").random
+        self._uniform = Random(
+            f"balancer {scenario.seed if scenario.dealing is None else scenario.dealing}"
+        ).random
         self._lost_line = Random(f"lines {scenario.seed}").random
         self._clients = Clients(scenario.clients, effective, self._uniform, self._choose)
 
@@ -114,27 +116,27 @@ class Cluster:
 
     def terminate(self, pod: Pod, now: float) -> None:
         """Tell the pod to end: it accepts for the drain delay, finishes what it has, and goes."""
-        pod.terminated_at = now
+        settings = self.effective
+        pod.hear_arrivals(now)
+        accepts_until = pod.terminate(
+            now, settings.drain_delay_seconds, settings.graceful_shutdown_timeout_seconds
+        )
         self.measures.victim(now, pod.load)
         self.at(now + self.scenario.endpoint_lag_s, lambda then: self._follow(pod, then))
-        # What was never in the endpoints, or left them long ago, gets no late connection to wait for.
-        delay = 0.0 if pod.ready_at is None else self.effective.drain_delay_seconds
-        quiesced_for = 0.0 if pod.quiesced_at is None else now - pod.quiesced_at
-        self.at(now + max(0.0, delay - quiesced_for), lambda then: self._drain(pod, then))
+        self.at(accepts_until, lambda then: self._drain(pod, then))
 
     def _drain(self, pod: Pod, now: float) -> None:
-        assert pod.terminated_at is not None
-        deadline = (
-            pod.terminated_at
-            + self.effective.drain_delay_seconds
-            + self.effective.graceful_shutdown_timeout_seconds
-        )
-        if pod.load and now < deadline:
+        pod.hear_arrivals(now)
+        if not pod.is_over(now):
             self.at(now + DRAIN_PERIOD, lambda then: self._drain(pod, then))
             return
         if pod.load:
             self._cut(pod, now)
         self._hide(pod)
+        pod.ended_at = now
+        self.at(now + self.scenario.ending_s, lambda then: self._gone(pod, then))
+
+    def _gone(self, pod: Pod, now: float) -> None:
         pod.gone_at = now
         self.alive.remove(pod)
         self.on_edge(now)
@@ -169,9 +171,10 @@ class Cluster:
 
     def _line(self, pod: Pod, now: float) -> None:
         """Send the line of the second; quiet supervision happens at the same beat."""
-        if pod.gone_at is not None:
+        if pod.ended_at is not None:
             return
         self.at(now + LINE_PERIOD, lambda then: self._line(pod, then))
+        pod.hear_arrivals(now)
         pod.calm_down(now)
         if pod.quiesced_at is not None and now >= pod.quiesced_until:
             self.resume(pod, now)
@@ -182,29 +185,53 @@ class Cluster:
         """Send a scoreboard line; return whether it arrived."""
         if self.scenario.stat_loss and self._lost_line() < self.scenario.stat_loss:
             return False
+        pod.told_full = pod.accepts and pod.busy >= pod.slots
         pod.report = pod.scoreboard(now, self.scenario.cpu_s, self.scenario.cpu_quota)
         return True
 
-    def _edge(self, pod: Pod, now: float) -> None:
-        """Saturated, or a queue began: send a line at once, and look at the queue soon."""
+    def _saturated(self, pod: Pod, now: float) -> None:
+        """Send a line at once: no slot is idle."""
+        pod.full(now)
+        if now - pod.saturated_at >= EDGE_PERIOD:
+            pod.saturated_at = now
+            self._tell(pod, now)
+
+    def _queued(self, pod: Pod, now: float) -> None:
+        """Send a line at once: a queue began. And decide soon about threads."""
         self.watch_queue(pod, now)
-        if now - pod.edge_at >= EDGE_PERIOD:
-            pod.edge_at = now
-            if self.report(pod, now):
-                self.on_edge(now)
+        if now - pod.queued_at >= EDGE_PERIOD:
+            pod.queued_at = now
+            self._tell(pod, now)
+
+    def _eased(self, pod: Pod, now: float) -> None:
+        """Take the line back that showed no idle slot; the supervisor sees it at its next look."""
+        if not pod.easing:
+            pod.easing = True
+            at = max(now + BUSY_LOOK, pod.eased_at + EDGE_PERIOD)
+            self.at(at, lambda then: self._tell_eased(pod, then))
+
+    def _tell_eased(self, pod: Pod, now: float) -> None:
+        pod.easing = False
+        if pod.told_full and pod.busy < pod.slots and pod.ended_at is None:
+            pod.eased_at = now
+            self.report(pod, now)  # good news wakes nobody
+
+    def _tell(self, pod: Pod, now: float) -> None:
+        if self.report(pod, now):
+            self.on_edge(now)
 
     def watch_queue(self, pod: Pod, now: float) -> None:
-        """Look at the queue soon, when there is one and threads may be added."""
+        """Decide about threads soon, when there is a queue and threads may be added."""
         if pod.queue and not pod.bursting and pod.threads < pod.ceiling:
             pod.bursting, pod.step = True, 1
-            self.at(max(now + BUSY_LOOK, pod.stepped_at + BURST_PERIOD), lambda then: self._burst(pod, then))
+            self.at(pod.decides_at(now), lambda then: self._burst(pod, then))
 
     def _burst(self, pod: Pod, now: float) -> None:
         pod.bursting = False
         if not pod.queue or pod.threads >= pod.ceiling:
             return
         pod.needed_at = now
-        if pod.busy * self._cpu_share() < BURST_CPU_SHARE * self.scenario.cpu_quota:
+        if pod.busy * self._cpu_share() < BURST_CPU_SHARE * self._cpus(pod):
             pod.burst(now)
             self.fill(pod, now)
         pod.bursting = True
@@ -225,7 +252,10 @@ class Cluster:
     def _stretch(self, pod: Pod, service: float) -> float:
         """Return how long a request takes beside the others that want the pod's CPU."""
         wanted = pod.busy * self._cpu_share()
-        return service * max(1.0, wanted / self.scenario.cpu_quota)
+        return service * max(1.0, wanted / self._cpus(pod))
+
+    def _cpus(self, pod: Pod) -> float:
+        return min(self.scenario.cpu_quota, pod.cpus)
 
     def rebalance(self, pod: Pod, share: float) -> None:
         """Let go of `share` of the pod's connections."""
@@ -269,6 +299,9 @@ class Cluster:
                 else:
                     heappop(departures)
                     pod.busy -= 1
+                    if pod.told_full:
+                        self._eased(pod, now)
+                        until = min(until, timers[0][0])
                 continue
             if arrival >= until:
                 break
@@ -292,7 +325,7 @@ class Cluster:
                     service = self._stretch(chosen, service)
                 heappush(departures, (arrival + service, chosen.index, service))
                 if chosen.busy == chosen.slots:
-                    self._edge(chosen, arrival)
+                    self._saturated(chosen, arrival)
                     until = min(until, timers[0][0]) if timers else until
             elif len(chosen.queue) >= chosen.limit:
                 chosen.overflows += 1
@@ -302,7 +335,7 @@ class Cluster:
                 chosen.load += 1
                 chosen.in_sum += arrival
                 if len(chosen.queue) == 1:
-                    self._edge(chosen, arrival)
+                    self._queued(chosen, arrival)
                     until = min(until, timers[0][0]) if timers else until
             arrival, service = next(requests, (float("inf"), 0.0))
         self._next = (arrival, service)

@@ -55,7 +55,11 @@ class Scenario:
     cpu_s: float = 0.0
     """CPU time of a request; above the pod's quota requests take longer. 0 = only waiting, no contention."""
     cpu_quota: float = 1.0
-    """CPUs of a pod."""
+    """CPUs of a pod; a server uses one at most."""
     episodes: tuple[Episode, ...] = ()
     endpoint_lag_s: float = 1.0
     """From a pod that leaves or joins readiness until the balancer knows."""
+    ending_s: float = 0.0
+    """From the end of a pod's processes until its object is gone, which is as long as it is paid for."""
+    dealing: int | None = None
+    """Seed of the balancer's choices: another luck with the very same requests. None = `seed`."""

@@ -1,0 +1,117 @@
+"""A real worker in a process of its own, on ports of the kernel: tests of several folders start it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODELS = ["prefork", "worker", "event"]
+
+
+class WorkerProcess:
+    """One supervisor with `arguments`; `said` holds its lines on stderr.
+
+    `through` is a command that runs it, `fds` are descriptors it inherits, `environ` is added to an
+    environment without the worker's own variables (but MPM_COMPILED, which says what twin is tested).
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        fds: tuple[int, ...] = (),
+        through: tuple[str, ...] = (),
+    ) -> None:
+        command = [*through, sys.executable, "-P", "-m", "mpm_worker", "--admin", "127.0.0.1:0"]
+        command += [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("MPM_") or name == "MPM_COMPILED"
+        }
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=fds,
+            env=inherited | dict(environ or {}),
+            start_new_session=True,
+        )
+        self.said: list[str] = []
+        self._heard = threading.Condition()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._heard:
+                self.said.append(line.rstrip())
+                self._heard.notify_all()
+
+    def await_line(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+        """What matches in the first line on stderr where anything does."""
+        end = time.monotonic() + seconds
+        with self._heard:
+            while True:
+                for line in self.said:
+                    if match := re.search(pattern, line):
+                        return match
+                left = end - time.monotonic()
+                if left <= 0 or self.process.poll() is not None:
+                    raise AssertionError(f"{pattern!r} is not in {self.said}, exit {self.process.poll()}")
+                self._heard.wait(min(left, 0.2))
+
+    @cached_property
+    def port(self) -> int:
+        """Of the first address; it is told once a server accepts."""
+        return int(self.await_line(r"listening on https?://[^, ]+:(\d+)")[1])
+
+    @cached_property
+    def admin_port(self) -> int:
+        return int(self.await_line(r"starting .*, admin on http://\S+:(\d+)")[1])
+
+    @property
+    def child(self) -> int:
+        """The process that serves, where there is one."""
+        pid = self.process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def exit_code(self, seconds: float = 15) -> int:
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def end(self) -> None:
+        """Ask it to end as Kubernetes would, then make sure; its children go too."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(15)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(10)
+        self._reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        print(*self.said, sep="\n")  # pytest shows it with a test that failed
