@@ -38,7 +38,7 @@ check: $(VENV)/.dev-installed  ## Lint, types, import rules (under a minute)
 
 test: venv check cluster-tools  ## Every test, the real-cluster ones included where this is Linux with root
 	$(BIN)/pytest -m 'not cluster' --numprocesses=4 --dist=loadfile
-	$(BIN)/pytest -m cluster --numprocesses=2 --dist=loadfile
+	$(BIN)/pytest -m cluster --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 cluster-tools: venv
 	$(BIN)/python tests/cluster/cluster.py tools

@@ -5,7 +5,8 @@ from __future__ import annotations
 from stand_ins import effective, pods, scripted
 
 from mpm_operator.core.plan import Control, Plan, Rebalance
-from mpm_operator.core.snapshot import PodPhase, PodState
+from mpm_operator.core.snapshot import PodPhase, PodState, Snapshot
+from mpm_operator.simulator.pod import Pod
 from mpm_operator.simulator.run import simulate
 from mpm_operator.simulator.scenario import Episode, Scenario
 
@@ -41,6 +42,28 @@ def test_ended_pod_finishes_what_it_has() -> None:
     assert result.cut == result.lost == 0
     assert result.seconds[-1].pods == 3
     assert 3 * 60 + 20 + 5 <= result.pod_seconds <= 3 * 60 + 20 + 30  # drain delay, then its requests
+
+
+def test_door_of_an_ended_pod_stays_open_while_a_slow_balancer_sends_connections() -> None:
+    """Told to end 20 s into the measured time, with 2 s to accept: who comes late is served all the same."""
+    slow = Scenario(service_s=0.1, startup_s=1, warm_up_s=20, endpoint_lag_s=12)
+    policy = pods(lambda now: 2 if now < 40 else 1)
+    late = simulate([20.0] * 60, effective(drain_delay=2), slow, policy)
+    assert late.cut == late.lost == 0
+    # The lag, 2 s without anybody, and the time to empty the backlog.
+    assert 60 + 20 + 12 + 1.5 <= late.pod_seconds <= 60 + 20 + 12 + 3.5
+    never = Scenario(service_s=0.1, startup_s=1, warm_up_s=20, endpoint_lag_s=1000)
+    bound = simulate([20.0] * 60, effective(drain_delay=2, grace=20), never, policy)
+    assert 60 + 20 + 12 <= bound.pod_seconds <= 60 + 20 + 12 + 2  # half the graceful timeout at most
+
+
+def test_ended_pod_counts_until_its_object_is_gone() -> None:
+    policy = pods(lambda now: 2 if now < 40 else 1)
+    at_once, later = (
+        simulate([1.0] * 60, effective(), Scenario(startup_s=1, warm_up_s=20, ending_s=ending), policy)
+        for ending in (0.0, 7.0)
+    )
+    assert later.pod_seconds == at_once.pod_seconds + 7
 
 
 def test_requests_longer_than_the_grace_are_cut() -> None:
@@ -108,6 +131,46 @@ def test_cpu_contention_stretches_requests() -> None:
     hard = Scenario(service_s=1.0, startup_s=1, warm_up_s=10, cpu_s=0.09)
     assert simulate([15.0] * 60, effective(), easy, pods(lambda now: 1)).violations_percent < 5
     assert simulate([15.0] * 60, effective(), hard, pods(lambda now: 1)).violations_percent > 20
+
+
+def test_a_server_uses_one_cpu_however_many_the_pod_may_use() -> None:
+    scenarios = (
+        Scenario(service_s=1.0, startup_s=1, warm_up_s=10, cpu_s=0.09, cpu_quota=quota) for quota in (1, 8)
+    )
+    one, many = (simulate([15.0] * 60, effective(), scenario, pods(lambda now: 1)) for scenario in scenarios)
+    assert one.violations_percent == many.violations_percent
+
+
+def test_threads_come_at_the_beat_of_the_supervisor() -> None:
+    pod = Pod(0, 0.0, effective(1))
+    pod.full(10.0)
+    assert pod.decides_at(10.03) == 10.25  # it has just decided, with nobody waiting
+    pod.full(10.2)
+    assert pod.decides_at(10.21) == 10.25  # to be full again begins no new period
+    assert pod.decides_at(10.26) == 10.5
+    pod.burst(10.25)
+    assert pod.decides_at(10.25) == 10.5
+
+
+def test_line_that_shows_a_full_pod_is_taken_back_when_a_slot_is_idle() -> None:
+    """Full for a tenth of a second in each: no planner takes it for the whole of it."""
+    idle = []
+
+    def policy(snapshot: Snapshot, now: float) -> Plan:
+        if now.is_integer() and snapshot.pods and (report := snapshot.pods[0].report):
+            idle.append(report.idle)
+        return Plan(desired=1, replicas=1, due=now + 1)
+
+    simulate([1.0] * 200, effective(1), Scenario(service_s=0.1, startup_s=0.5, warm_up_s=0), policy)
+    # Lines that stood for the rest of their second would say a half.
+    assert sum(idle) / len(idle) > 0.8
+
+
+def test_another_dealing_is_another_luck_with_the_same_requests() -> None:
+    scenarios = [Scenario(service_s=1.0, startup_s=1, warm_up_s=20, dealing=dealing) for dealing in (1, 1, 2)]
+    results = [simulate([60.0] * 100, effective(), one, pods(lambda now: 3)) for one in scenarios]
+    assert results[0].p99_wait_ms == results[1].p99_wait_ms != results[2].p99_wait_ms
+    assert len({result.requests for result in results}) == 1
 
 
 def test_lost_lines_leave_the_last_one_standing() -> None:

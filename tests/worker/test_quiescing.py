@@ -83,3 +83,69 @@ def test_a_quiesce_without_a_time_is_refused(shared) -> None:
         assert status == 400
         assert answer["field"] == "ttlSeconds"
         assert worker.scoreboard()["state"] == "Serving"
+
+
+PATIENT = {"ttlSeconds": 30, "idleWithinSeconds": 20}
+
+
+def asked(worker, path: str):
+    """A connection with a request that the worker is at."""
+    sock = worker.connect()
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    worker.await_board(lambda board: board["workers"]["busy"] > 0)
+    return sock
+
+
+def test_it_can_wait_for_a_moment_without_requests(shared, mpm: str) -> None:
+    worker = begin(shared, mpm)
+    watch = worker.watch()
+    with asked(worker, "/sleep/0.7") as sock:
+        status, answer = worker.call("POST", "/control/quiesce", PATIENT)
+        assert (status, answer["state"]) == (200, "Serving")
+        assert worker.admin("/readyz")[0] == 200
+        line = watch.await_edge("Quiesced")
+        assert line["workers"]["busy"] == 0
+        assert line["totals"]["accesses"] > answer["totals"]["accesses"]
+        while sock.recv(4096):
+            pass
+    watch.close()
+    worker.call("POST", "/control/resume")
+    worker.await_ready()
+    assert worker.call("POST", "/control/quiesce", PATIENT)[1]["state"] in ("Quiescing", "Drained")
+    worker.call("POST", "/control/resume")
+
+
+@pytest.mark.parametrize("end", ["no such moment came in time", "it was taken back"])
+def test_a_quiesce_that_waits_is_void_when(shared, end: str) -> None:
+    worker = begin(shared, "event")
+    with asked(worker, "/sleep/0.7") as sock:
+        within = 0.1 if end.startswith("no") else 20
+        worker.call("POST", "/control/quiesce", PATIENT | {"idleWithinSeconds": within})
+        if within == 20:
+            worker.call("POST", "/control/resume")
+        while sock.recv(4096):
+            pass
+    worker.await_ready()
+    time.sleep(0.2)
+    assert worker.scoreboard()["state"] == "Serving"
+
+
+def test_an_operator_that_waits_wakes_nobody_by_asking_again(shared) -> None:
+    """A line `Control` would make it plan and ask at once, without end."""
+    worker = begin(shared, "event")
+    watch = worker.watch()
+    with asked(worker, "/sleep/0.5"):
+        worker.call("POST", "/control/quiesce", PATIENT)
+        worker.call("POST", "/control/quiesce", PATIENT)
+        edges = []
+        while "Quiesced" not in edges:
+            edges.append(watch.line()["edge"])
+    watch.close()
+    worker.call("POST", "/control/resume")
+    assert "Control" not in edges
+
+
+def test_the_time_to_wait_is_checked(shared) -> None:
+    worker = begin(shared, "event")
+    status, answer = worker.call("POST", "/control/quiesce", PATIENT | {"idleWithinSeconds": -1})
+    assert (status, answer["field"]) == (400, "idleWithinSeconds")

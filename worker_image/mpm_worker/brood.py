@@ -100,8 +100,8 @@ class Brood:
 
     @property
     def most(self) -> int:
-        """Processes that may be asked for: half of the rows, so that each can be replaced."""
-        return self._board.rows // 2
+        """Processes that may be asked for (httpd's ServerLimit)."""
+        return self._options.server_limit
 
     def staying(self) -> list[Process]:
         return [process for process in self.processes.values() if not process.retired]

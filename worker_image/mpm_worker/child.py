@@ -157,7 +157,7 @@ class Child:
         self.tell(ALARM)
 
     def _follow(self) -> None:
-        stacks = Stacks(serve_slot.__code__, self.board, self.row, self.options.request_timeout)
+        stacks = Stacks(serve_slot.__code__, self.board, self.row, self.live)
         while True:
             try:
                 message = self._channel.recv(64)

@@ -143,6 +143,9 @@ class Settings:
     maxKeepAliveRequests: int
     limitRequestBodyBytes: int
     maxConnectionsPerChild: int
+    maxRssBytes: int | None
+    """None: what the memory limit leaves."""
+    requestTimeoutSeconds: float
     gracefulShutdownTimeoutSeconds: float
     asyncRequestWorkerFactor: float
 
@@ -150,6 +153,7 @@ class Settings:
 _FRACTIONS = {
     "timeoutSeconds",
     "keepAliveTimeoutSeconds",
+    "requestTimeoutSeconds",
     "gracefulShutdownTimeoutSeconds",
     "asyncRequestWorkerFactor",
 }
@@ -159,6 +163,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "maxKeepAliveRequests": (0, 1 << 31),
     "limitRequestBodyBytes": (0, 1 << 50),
     "maxConnectionsPerChild": (0, 1 << 31),
+    "maxRssBytes": (0, 1 << 50),
+    "requestTimeoutSeconds": (0, 86400),
     "gracefulShutdownTimeoutSeconds": (0, 86400),
     "asyncRequestWorkerFactor": (0.1, 10000),
 }
@@ -195,6 +201,8 @@ def parse_changes(document: dict[str, Any], thread_limit: int, process_limit: in
         if name == "keepAlive":
             if not isinstance(value, bool):
                 raise BadChange("expected true or false", name)
+            continue
+        if name == "maxRssBytes" and value is None:
             continue
         number(name, value, *bounds[name], whole=name not in _FRACTIONS)
     return document

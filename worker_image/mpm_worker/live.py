@@ -24,6 +24,17 @@ class LiveSettings:
         return self._cells[Live.KEEP_ALIVE_TIMEOUT] / 1000
 
     @property
+    def request_timeout(self) -> float:
+        """Longest that a request may run; 0: as long as it likes."""
+        return self._cells[Live.REQUEST_TIMEOUT] / 1000
+
+    @property
+    def max_rss(self) -> int | None:
+        """Bytes; 0: any number of them, None: what the memory limit leaves."""
+        most = self._cells[Live.MAX_RSS]
+        return None if most < 0 else most
+
+    @property
     def threads(self) -> int:
         return self._cells[Live.THREADS]
 

@@ -21,6 +21,7 @@ from mpm_worker.option import (
 
 DEFAULT_BIND = "0.0.0.0:8080"
 _DAY = Bounds(0, 86400)
+PROCESSES_MOST = 2000
 THREADS_MOST = 20000  # httpd's MAX_THREAD_LIMIT of worker (server/mpm/worker/worker.c)
 
 TABLE: tuple[Option, ...] = (
@@ -48,7 +49,20 @@ TABLE: tuple[Option, ...] = (
         "The Multi-Processing Module",
         "prefork|worker|event",
     ),
-    Option("processes", whole, None, "Server processes (default 1; prefork 8)", bounds=Bounds(1, 2000)),
+    Option(
+        "processes",
+        whole,
+        None,
+        "Server processes (default 1; prefork 8)",
+        bounds=Bounds(1, PROCESSES_MOST),
+    ),
+    Option(
+        "server-limit",
+        whole,
+        None,
+        "Most processes that can ever be asked for; sizes the shared memory (default 32, or twice the processes)",
+        bounds=Bounds(1, 2 * PROCESSES_MOST),
+    ),
     Option(
         "threads",
         whole,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_BIND", "EVENT", "PREFORK", "TABLE", "WORKER", "OptionError", "Options", "load"]
 
+_SERVER_LIMIT = 32
+"""Unless more are started: event holds a listener for each, and a page of 64 KiB tells of twice as many."""
+
 _BY_NAME = {option.name: option for option in TABLE}
 
 
@@ -36,6 +39,7 @@ class Options:
     admin: str
     mpm: str
     processes: int
+    server_limit: int
     threads: int
     thread_limit: int
     listen_backlog: int
@@ -175,6 +179,14 @@ def _settled(values: dict[str, Any], warnings: list[str]) -> Options:
     prefork = values["mpm"] == PREFORK
     if values["processes"] is None:
         values["processes"] = 8 if prefork else 1
+    if values["server_limit"] is None:
+        values["server_limit"] = max(_SERVER_LIMIT, 2 * values["processes"])
+    if values["processes"] > values["server_limit"]:
+        warnings.append(
+            f"{values['processes']} processes exceed ServerLimit of {values['server_limit']} servers, "
+            f"decreasing to {values['server_limit']}. To increase, set --server-limit."
+        )
+        values["processes"] = values["server_limit"]
     if prefork:
         values["threads"] = values["thread_limit"] = 1
     if values["threads"] > values["thread_limit"]:

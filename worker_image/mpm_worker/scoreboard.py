@@ -59,6 +59,9 @@ class Live(IntEnum):
     MAX_KEEP_ALIVE_REQUESTS = auto()
     LIMIT_REQUEST_BODY = auto()
     MAX_CONNECTIONS_PER_CHILD = auto()
+    MAX_RSS = auto()
+    """Bytes; -1: what the memory limit leaves."""
+    REQUEST_TIMEOUT = auto()
     ASYNC_FACTOR = auto()
     ROWS = auto()
     """Rows that were ever used; they are the first ones."""

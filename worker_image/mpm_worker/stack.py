@@ -16,6 +16,7 @@ from mpm_worker.say import say
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
+    from mpm_worker.live import LiveSettings
     from mpm_worker.scoreboard import Scoreboard
 
 
@@ -25,8 +26,8 @@ class Stacks:
     :param serve: the code that runs a request; it has the locals `client`, `request` and `slot`
     """
 
-    def __init__(self, serve: CodeType, board: Scoreboard, row: int, seconds: float) -> None:
-        self._serve, self._board, self._row, self._seconds = serve, board, row, seconds
+    def __init__(self, serve: CodeType, board: Scoreboard, row: int, live: LiveSettings) -> None:
+        self._serve, self._board, self._row, self._live = serve, board, row, live
         self._told: dict[int, float] = {}
         """Slot → when its request began."""
 
@@ -38,7 +39,7 @@ class Stacks:
                 continue
             slot, request = caller.f_locals["slot"], caller.f_locals["request"]
             began = self._board.since[slot.index]
-            if now - began < self._seconds or self._told.get(slot.index) == began:
+            if now - began < self._live.request_timeout or self._told.get(slot.index) == began:
                 continue
             self._told[slot.index] = began
             name = f"[{request_id(caller.f_locals['client'].connection)}] {request.method} {request.path}"

@@ -43,8 +43,8 @@ class Ports:
 
 
 def rows_of(options: Options) -> int:
-    """Processes the scoreboard has room for; half of them may be wanted, so that each can be replaced."""
-    return max(64, 4 * options.processes)
+    """Processes the scoreboard has room for: each may be replaced, and some may take long to finish."""
+    return max(64, 2 * options.server_limit)
 
 
 def start(options: Options, environ: MutableMapping[str, str]) -> Ports:
@@ -106,7 +106,7 @@ def _listen(options: Options, identity: Identity | None, given: tuple[int, ...])
     return open_listeners(
         options.bind or (() if given else (DEFAULT_BIND,)),
         "--bind",
-        seats=rows_of(options) // 2 if options.mpm == EVENT else 1,
+        seats=options.server_limit if options.mpm == EVENT else 1,
         backlog=options.listen_backlog,
         tls=bool(options.tls_certificate),
         file=File(options.socket_mode, user, group),

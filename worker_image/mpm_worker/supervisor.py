@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mpm_worker import compiled
 from mpm_worker.admin import Admin
@@ -42,14 +42,22 @@ EXIT_DRAINED, EXIT_OPTIONS, EXIT_NO_CHILD = 0, 2, 3
 
 _TICK = 1.0
 _BUSY_TICK = 0.05
-_WAITING_TICK = 0.02
-"""A quiesce that waits for an idle moment looks so often: a short request leaves short ones."""
 """Seconds between two looks while no slot is idle, or while the end is near."""
+_WAITING_TICK = 0.02
+"""The same while a quiesce waits for an idle moment: between short requests these are short."""
 _EDGE_GAP = 0.01
 """Least time between two looks that children asked for."""
 _FLAPPING = ("", "Saturated", "Queued")
 _SAME_EDGE_GAP = 0.25
 """A pod on the verge of saturation flaps; its watchers hear of one kind of edge no more often."""
+
+
+class _Waiting(NamedTuple):
+    """A quiesce that waits for an idle moment."""
+
+    until: float
+    seconds: float
+    """How long the pod then stays quiesced."""
 
 
 class Supervisor:

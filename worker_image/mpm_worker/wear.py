@@ -73,7 +73,7 @@ class Watch:
         if grown is not None:
             say(f"server {grown.pid} has grown to {resources.rss[grown.pid] >> 20} MiB and is replaced")
             self._mark(grown, Wear.MEMORY)
-        if self._options.request_timeout:
+        if self._live.request_timeout:
             self._look_for_overdue(now)
 
     def _mark(self, process: Process, why: Wear) -> None:
@@ -106,7 +106,7 @@ class Watch:
     def _too_much(self, process: Process, grown: int, resources: Resources) -> bool:
         if grown < _GROWN * process.rss_when_ready:
             return False
-        most, allowed = self._options.max_rss, resources.allowed
+        most, allowed = self._live.max_rss, resources.allowed
         if most is not None:
             return 0 < most * (1 - spread(process.pid)) <= process.rss_when_ready + grown
         limit = allowed.memory
@@ -128,7 +128,7 @@ class Watch:
         board, first = self._board, process.row * self._board.threads
         letters = board.row_letters(process.row)
         slots = [first + place for place, letter in enumerate(letters) if letter == WRITE]
-        began = now - self._options.request_timeout
+        began = now - self._live.request_timeout
         return {(process.pid, slot, board.since[slot]) for slot in slots if board.since[slot] < began}
 
     def _tell(self, process: Process, fresh: set[tuple[int, int, float]]) -> None:
@@ -138,7 +138,7 @@ class Watch:
             text = bytes(board.requests[slot * width : (slot + 1) * width]).rstrip(b"\0").decode("latin-1")
             say(
                 f"{text} in slot {process.row}-{slot % board.threads} runs for more than"
-                f" {self._options.request_timeout:g} s; server {process.pid} is replaced"
+                f" {self._live.request_timeout:g} s; server {process.pid} is replaced"
             )
         if fresh:
             send(process, TRACE)
@@ -155,7 +155,7 @@ class Watch:
         held = sum(map(self._board.row_letters(process.row).count, _HELD))
         record = self._board.server(process.row)
         connections = record[Server.CONNECTIONS]
-        patience = self._options.request_timeout
+        patience = self._live.request_timeout
         if record[Server.QUEUED] or record[Server.READING]:
             patience += self._board.live[Live.TIMEOUT] / 1000
         long_ago = process.retired and now - process.retired > patience

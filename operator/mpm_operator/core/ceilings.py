@@ -11,8 +11,10 @@ new template's may be another MPM's; MaxRequestWorkers may cut it, nothing raise
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .plan import Control
 from .snapshot import PodState
@@ -47,8 +49,7 @@ _DEAF = frozenset({PodState.STARTING, PodState.STOPPING})
 """States in which a pod is not worth a call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """A control call that was sent and not seen in force yet."""
 
     boot: str
@@ -62,8 +63,7 @@ class Grant:
     """The pod answered that it can't: nothing of it will ever be in force."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deal:
+class Deal(Struct, frozen=True):
     """The controls of one plan."""
 
     lower: tuple[Control, ...]

@@ -5,8 +5,9 @@ Messages carry no number that moves with the load: a condition is written when i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .ceilings import is_settling
 from .explain import plural
@@ -30,8 +31,7 @@ EPISODE_SECONDS = 10.0
 """A trouble that was absent for so long is over; a shorter pause belongs to the same episode."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """Something wrong: the word of its condition and Event, and a sentence for who can mend it."""
 
     reason: str
@@ -40,8 +40,7 @@ class Trouble:
     """The value to raise a limit to; while it lasts the message follows it only when it has grown much."""
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(Struct, frozen=True):
     """A trouble that lasts: when it was last seen, and as what it was told."""
 
     seen_at: float

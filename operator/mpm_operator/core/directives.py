@@ -7,8 +7,9 @@ ThreadLimit at a restart is not made: here such a change rolls the pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .effective import Band, Correction, Effective, roomy
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Band", "Correction", "Effective", "normalise"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Law:
+class _Law(Struct, frozen=True):
     """What differs between the MPMs: compiled-in limits, defaults, and the AH numbers of the messages."""
 
     servers_hard: int

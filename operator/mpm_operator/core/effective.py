@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from .spec import MPM
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(Struct, frozen=True):
     """Least and most idle slots over the whole WebServer."""
 
     min_spare: int
     max_spare: int
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
+class Effective(Struct, frozen=True):
     """The directives after every check and correction; shown in `status.effective`."""
 
     mpm: MPM
@@ -105,8 +105,7 @@ def roomy(servers: int, processes_per_pod: int) -> int:
     return servers + max(processes_per_pod, -(-servers // 4))
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+class Correction(Struct, frozen=True):
     """One value that was not used as given: what it was, what it became, and httpd's reason."""
 
     field: str

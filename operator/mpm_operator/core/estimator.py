@@ -8,9 +8,11 @@ are lost unseen and the load is "at least".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from math import exp, sqrt
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,8 +42,7 @@ MOST_CPU = 0.8
 """Share of its CPUs up to which a pod's waits are known apart from its waits for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """What the estimator knows; `offered` is its result."""
 
     pods: Mapping[str, tuple[Report, float, float]] = field(default_factory=dict)

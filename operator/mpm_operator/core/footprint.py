@@ -5,8 +5,10 @@ The guard only holds back growth: what a pod has fits already, and Python gives 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +26,7 @@ LOWER, RAISE = 0.9, 1.25
 """The limit in force moves only beyond these factors: memory moves at every request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """The memory of the pods with the fewest and with the most slots that were seen, in bytes."""
 
     few: int = 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .explain import plural
 from .maintenance import Pool, Spawn, is_due, maintain
@@ -34,8 +35,7 @@ HELD_BACK_SECONDS = 2.0
 """A queue that stands still for so long before full slots is no backlog: its clients wait to ask again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """Pods needed: `want` to accept or come now, `keep` to stay before the window looks back.
 
     `drop` is how many may go in this plan, `draining` how many may drain at the same time; `why` is the law

@@ -6,8 +6,10 @@ Pure and without pods: `law.py` says what is idle, and turns servers into pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from .effective import Band
@@ -20,8 +22,7 @@ httpd lets the latter grow without bound, so that an hour at the limit costs an 
 TICK_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Spawn:
+class Spawn(Struct, frozen=True):
     """How many servers the next growing tick may add."""
 
     rate: int = 1
@@ -30,8 +31,7 @@ class Spawn:
     """When a tick last added or removed servers; the next may come a second later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """What a tick looks at: idle slots, servers that accept (starting ones included), and all servers."""
 
     idle: int

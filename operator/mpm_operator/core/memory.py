@@ -6,8 +6,9 @@ has no history that would justify shrinking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from .estimator import Load
 from .footprint import Footprint
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from .victims import Victim
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """State carried from one plan to the next."""
 
     started_at: float

@@ -7,9 +7,10 @@ and plans again; every step may be repeated without harm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +24,14 @@ QUIESCE_TTL_SECONDS = 30
 """A quiesced pod serves again by itself when the operator did not renew for so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """One `PUT /control` for one pod."""
 
     pod: str
     changes: Mapping[str, int | float | bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Rebalance:
+class Rebalance(Struct, frozen=True):
     """One `POST /control/rebalance` for one pod: let go of `share` (0..1) of its connections."""
 
     pod: str
@@ -45,8 +44,7 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A condition of `status.conditions`, without its times (the writer adds them)."""
 
     type: str
@@ -55,8 +53,7 @@ class Condition:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Why the number of pods or threads is what it is: the sentence users read."""
 
     reason: str
@@ -66,8 +63,7 @@ class Decision:
     """Inputs, law, bound that held it, until when: one sentence each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Something worth an Event, once: severity `Normal` or `Warning`."""
 
     severity: str
@@ -75,8 +71,7 @@ class Note:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """The slots of the whole WebServer, as shown in `status.workers`."""
 
     busy: int = 0
@@ -85,8 +80,7 @@ class Totals:
     queue: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What is to be done now, and when to plan again."""
 
     desired: int

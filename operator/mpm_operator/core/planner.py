@@ -7,8 +7,9 @@ say why (`explain`, `conditions`).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from . import ceilings, conditions, estimator, explain, law, sizing, victims
 from .footprint import Footprint, measure, thread_limit

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from . import values
 from .planner import plan as make_plan
@@ -26,8 +28,7 @@ KEPT_PODS = 10_000
 FORMAT = "mpm-decisions/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One decision: what was seen, and what was planned (without the plan's memory)."""
 
     name: str
@@ -40,8 +41,7 @@ class Record:
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Latest:
+class Latest(Struct, frozen=True):
     """The last plan of a WebServer, changed or not."""
 
     at: float

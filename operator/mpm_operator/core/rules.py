@@ -6,8 +6,9 @@ is no API server, `violations` evaluates the same rule in Python. A test feeds b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,7 @@ NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 63
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule of the resource."""
 
     scope: str
@@ -38,8 +38,7 @@ class Rule:
         return f"{self.scope}.{self.field}" if self.scope else self.field
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """A field that breaks a rule, and the rule's sentence."""
 
     field: str

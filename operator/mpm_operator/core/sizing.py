@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .survey import is_silent
 from .victims import choose, is_marked
@@ -17,8 +18,7 @@ SILENT_SHARE = 0.3
 """More silent pods than this share of the accepting ones, and nothing shrinks: the load is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """What the Deployment has when everything under way is done, before this plan adds or takes."""
 
     pods: int
@@ -31,8 +31,7 @@ class Base:
     """Pods that an unfinished rollout may still add."""
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """A change of the number of pods."""
 
     resume: int = 0

@@ -6,9 +6,10 @@ in seconds of one monotonic clock, the clock of the `now` that goes to the plann
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,7 @@ class PodState(StrEnum):
     STOPPING = "Stopping"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The last aggregate line of a pod's scoreboard (docs/contracts.md, section 1)."""
 
     at: float
@@ -82,8 +82,7 @@ class Report:
     """Most threads a server of this pod can ever have: fixed when it started; 0 = it does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(Struct, frozen=True):
     """One pod, as its owner and its scoreboard show it."""
 
     name: str
@@ -107,8 +106,7 @@ class Pod:
     """Why it cannot start, in Kubernetes' words, e.g. `ImagePullBackOff: ...`, `Unschedulable`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """One WebServer: what is wanted (`effective`), what is there, and what the planner remembered."""
 
     effective: Effective

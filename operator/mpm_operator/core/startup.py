@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .survey import START_DEADLINE_SECONDS
 
@@ -19,8 +20,7 @@ UNKNOWN_SECONDS = 10.0
 """Taken while no pod was seen to start: scheduling, an image that is there, an import, a probe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Startups:
+class Startups(Struct, frozen=True):
     """Start-up times of the pods that became ready last.
 
     A new operator learns them from the pods that it finds: both times are in the cluster, not in its memory.

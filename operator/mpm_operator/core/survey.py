@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from .plan import QUIESCE_TTL_SECONDS, VICTIM_COST, Totals
 from .snapshot import PodPhase, PodState
@@ -23,8 +24,7 @@ START_DEADLINE_SECONDS = 600.0
 """A pod that starts counts as idle so long: the progress deadline of a Deployment."""
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """The pods by what they are to the planner, and their sums. Every living pod is in exactly one list."""
 
     accepting: list[Pod] = field(default_factory=list)

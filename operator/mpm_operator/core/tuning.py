@@ -9,9 +9,11 @@ chases its own tail: threads are chosen from the requests, and pods from the thr
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .footprint import thread_limit
 from .law import CPU_SHARE
@@ -35,8 +37,7 @@ BURST_ROOM = 1.5
 """ThreadLimit shall leave room for bursts of this factor: they answer what pods are too slow for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Struct, frozen=True):
     """ThreadsPerChild as tuned last; 0 = not yet, the pods have what they were started with."""
 
     threads: int = 0

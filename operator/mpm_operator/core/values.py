@@ -9,11 +9,12 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from math import isinf
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
 
 from . import (
     ceilings,
@@ -48,8 +49,8 @@ def write(value: Any) -> Any:
         return str(value) if isinf(value) else value
     if isinstance(value, Enum) or value is None or isinstance(value, str | int):
         return value.value if isinstance(value, Enum) else value
-    if is_dataclass(value):
-        return {field.name: write(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Struct):
+        return {name: write(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):
         return {name: write(entry) for name, entry in value.items()}
     return [write(entry) for entry in value]
@@ -81,7 +82,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return [read(arguments[0], one, f"{where}[{n}]") for n, one in enumerate(value)]
     if origin is frozenset:
         return frozenset(value)
-    if isinstance(kind, type) and is_dataclass(kind):
+    if isinstance(kind, type) and issubclass(kind, Struct):
         hints = _hints(kind)
         return kind(**{n: read(hint, value[n], f"{where}.{n}") for n, hint in hints.items() if n in value})
     if kind is float or (isinstance(kind, type) and issubclass(kind, Enum)):

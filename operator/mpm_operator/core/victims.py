@@ -7,8 +7,10 @@ undone by a resume until the pod is told to end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .plan import VICTIM_COST
 from .snapshot import PodPhase, PodState
@@ -25,8 +27,7 @@ SEEN_SECONDS = 1.0
 """How long the deletion cost was in the watch before `replicas` is lowered: the ReplicaSet has a cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Victim:
+class Victim(Struct, frozen=True):
     """A pod on its way out, and what was last seen of it."""
 
     name: str

@@ -59,9 +59,8 @@ class Cluster:
         """Heap of (time, index of the pod, service time)."""
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []
         self._timer_count = 0
-        self._uniform = Random(
-            f"balancer {scenario.seed if scenario.dealing is None else scenario.dealing}"
-        ).random
+        dealing = scenario.seed if scenario.dealing is None else scenario.dealing
+        self._uniform = Random(f"balancer {dealing}").random
         self._lost_line = Random(f"lines {scenario.seed}").random
         self._clients = Clients(scenario.clients, effective, self._uniform, self._choose)
 
