@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
@@ -38,8 +37,7 @@ SETTLE_SECONDS = 0.2
 """From the door that shuts until the processes are told to finish."""
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredReport(Report):
+class MeasuredReport(Report, frozen=True):
     """A scoreboard line and one thing no scoreboard has, for autoscalers that measure in a proxy."""
 
     in_flight_s: float = 0.0
