@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, linear_regression
 from typing import TYPE_CHECKING, Any
 
 import policy_peers as formulas
 import policy_real as real
+from msgspec.structs import replace
 
 from mpm_operator.core import law
 from mpm_operator.core.directives import normalise

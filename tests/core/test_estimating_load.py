@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import sqrt
 
 import pytest
+from msgspec.structs import replace
 
 from mpm_operator.core.estimator import Load, observe
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report

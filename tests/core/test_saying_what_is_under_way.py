@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from mpm_operator.core.plan import Condition, ConditionStatus, Plan
 from mpm_operator.core.snapshot import PodState

@@ -1,6 +1,8 @@
 """Scale-in as a transaction: quiesce, leave the endpoints, drain, mark, and only then lower `replicas`.
 
-A victim moves on only by what was seen of it: quiesced and out of the EndpointSlice, no request and no
+A shrink is never urgent: a victim quiesces at a moment without a request, for which it waits PATIENCE_SECONDS
+at most. Its pod looks for that moment, because a line a second tells nothing of requests that take
+milliseconds; until it has come, an idler pod may take the victim's place. From then on a victim moves on only by what was seen of it: quiesced and out of the EndpointSlice, no request and no
 connection more for QUIET_SECONDS, drained, its deletion cost seen back for SEEN_SECONDS. Any step can be
 undone by a resume until the pod is told to end.
 """
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 2.0
 """How long nothing new may have reached a pod that left the endpoints: proxies learn it late."""
+PATIENCE_SECONDS = 10.0
+"""How long a victim may wait for a moment without a request, before it quiesces whatever it serves."""
+SOON = 6
+"""Requests in a pod up to which such a moment is waited for: of 500 looks in PATIENCE_SECONDS one finds a pod
+without a request that has six on average (Poisson). Pods that are always fuller lose no time."""
 SEEN_SECONDS = 1.0
 """How long the deletion cost was in the watch before `replicas` is lowered: the ReplicaSet has a cache."""
 
@@ -32,6 +39,10 @@ class Victim(Struct, frozen=True):
 
     name: str
     since: float
+    until: float = float("-inf")
+    """It waits so long for a moment without a request."""
+    busy: int | None = None
+    """Requests in service when it had quiesced; None = it has not yet."""
     out_since: float | None = None
     """Since when it has been quiesced and in no EndpointSlice."""
     quiet_since: float = 0.0
@@ -42,7 +53,11 @@ class Victim(Struct, frozen=True):
 def follow(victim: Victim, pod: Pod, now: float) -> Victim:
     """Return the victim after the last line of its pod."""
     report = pod.report
-    if report is None or report.state not in (PodState.QUIESCING, PodState.DRAINED) or pod.in_endpoints:
+    if report is None or report.state not in (PodState.QUIESCING, PodState.DRAINED):
+        return replace(victim, out_since=None)
+    if victim.busy is None:
+        victim = replace(victim, busy=report.busy)
+    if pod.in_endpoints:
         return replace(victim, out_since=None)
     out_since = now if victim.out_since is None else victim.out_since
     if report.accesses == victim.accesses and report.connections <= victim.connections:
@@ -86,23 +101,26 @@ def is_marked(pod: Pod, now: float) -> bool:
     )
 
 
-def busy_at_choice(pods: Iterable[Pod], names: Collection[str]) -> tuple[int, int]:
-    """Return the requests in service on the pods called `names`, and on as many of the newest.
+def busy_at_choice(
+    before: Iterable[Victim], after: Iterable[Victim], pods: Iterable[Pod]
+) -> tuple[int, int, int]:
+    """Return the victims that quiesced between two plans, their requests in service then, and those of as
+    many of the newest pods.
 
     Newest first is what a ReplicaSet takes when nobody tells it better.
     """
-    accepting = [
-        pod
-        for pod in pods
-        if pod.phase is PodPhase.READY and pod.report is not None and pod.report.state is PodState.SERVING
-    ]
-    chosen = [pod for pod in accepting if pod.name in names]
-    newest = sorted(accepting, key=lambda pod: -pod.created_at)[: len(chosen)]
-    return _busy(chosen), _busy(newest)
+    known = {victim.name for victim in before if victim.busy is not None}
+    chosen = {victim.name: victim.busy for victim in after if victim.busy is not None} | dict.fromkeys(known)
+    served = {name: busy for name, busy in chosen.items() if busy is not None}
+    there = sorted(
+        (pod for pod in pods if pod.name in served or _serves(pod)), key=lambda pod: -pod.created_at
+    )
+    newest = [served.get(pod.name, _load(pod)) for pod in there[: len(served)]]
+    return len(served), sum(served.values()), sum(newest)
 
 
-def _busy(pods: Iterable[Pod]) -> int:
-    return sum([pod.report.busy for pod in pods if pod.report is not None])
+def _serves(pod: Pod) -> bool:
+    return pod.phase is PodPhase.READY and pod.report is not None and pod.report.state is PodState.SERVING
 
 
 def choose(accepting: Iterable[Pod], count: int, now: float) -> list[Pod]:

@@ -7,9 +7,11 @@ when the object is first seen, so that a jump of the wall clock later moves noth
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Snapshot
 

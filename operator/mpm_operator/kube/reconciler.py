@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from mpm_operator.core.ceilings import refuse
 from mpm_operator.core.directives import Correction, Effective, normalise
@@ -62,8 +63,7 @@ EXPECTED = (StepFailed, APIError, Unreachable, Fenced, BadMasterKey)
 """What a turn may fail by through no fault of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(msgspec.Struct, frozen=True):
     """What came of the children: what to say, and the directives that are in force."""
 
     verdict: Verdict

@@ -9,8 +9,9 @@ import re
 import signal
 import uuid
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
 from mpm_operator.scoreboard.parse import Edge, Malformed, parse

@@ -10,9 +10,11 @@ import json
 import signal
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan as make_plan
