@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import policy_peers as formulas
 import policy_real as real
 from msgspec.structs import replace
-from msgspec.structs import replace
 
 from mpm_operator.core import law
 from mpm_operator.core.directives import normalise
