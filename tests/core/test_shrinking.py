@@ -191,9 +191,8 @@ def test_the_idlest_goes_then_of_the_fullest_zone_then_the_youngest(pods: list[P
 
 
 def test_victims_are_compared_with_what_newest_first_would_have_taken() -> None:
-    serving = {"state": PodState.SERVING}
     pods = [pod("a", busy=0, created=1.0), pod("b", busy=4, created=3.0), pod("c", busy=7, created=2.0)]
-    pods = [replace(p, report=replace(p.report or EMPTY, **serving)) for p in pods]
+    pods = [replace(p, report=replace(p.report or EMPTY, state=PodState.SERVING)) for p in pods]
     gone = replace(pod("d", busy=9, created=9.0), phase=PodPhase.TERMINATING)
     assert busy_at_choice([*pods, gone], {"a"}) == (0, 4)
     assert busy_at_choice([*pods, gone], {"a", "c"}) == (7, 11)
