@@ -83,6 +83,8 @@ class Supervisor:
             maxKeepAliveRequests=options.max_keep_alive_requests,
             limitRequestBodyBytes=options.limit_request_body,
             maxConnectionsPerChild=options.max_connections_per_child,
+            maxRssBytes=options.max_rss,
+            requestTimeoutSeconds=options.request_timeout,
             gracefulShutdownTimeoutSeconds=options.graceful_timeout,
             asyncRequestWorkerFactor=options.async_request_worker_factor,
         )
@@ -353,13 +355,19 @@ class Supervisor:
         live[Live.MAX_KEEP_ALIVE_REQUESTS] = settings.maxKeepAliveRequests
         live[Live.LIMIT_REQUEST_BODY] = settings.limitRequestBodyBytes
         live[Live.MAX_CONNECTIONS_PER_CHILD] = settings.maxConnectionsPerChild
+        live[Live.MAX_RSS] = -1 if settings.maxRssBytes is None else settings.maxRssBytes
+        live[Live.REQUEST_TIMEOUT] = round(settings.requestTimeoutSeconds * 1000)
         live[Live.ASYNC_FACTOR] = round(settings.asyncRequestWorkerFactor * 1000)
         self.brood.wanted = settings.processes
         self.brood.wake_all()
         self.soon()
 
     def settings_document(self) -> dict[str, Any]:
-        return asdict(self.settings)
+        """Whole numbers without a point: a line of the stream has 1 KiB."""
+        return {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in asdict(self.settings).items()
+        }
 
     def restart(self) -> None:
         """Replace the processes by new ones, with the certificates of now."""

@@ -10,6 +10,7 @@ import socket
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from mpm_worker.live import LiveSettings
 from mpm_worker.say import say
 from mpm_worker.scoreboard import LINE, TEXT, WRITE, Live, Server
 
@@ -61,6 +62,7 @@ class Watch:
 
     def __init__(self, options: Options, board: Scoreboard, brood: Brood) -> None:
         self._options, self._board, self._brood = options, board, brood
+        self._live = LiveSettings(board.live)
         self._overdue: set[tuple[int, int, float]] = set()
         """Requests that were told of: pid, slot, when they began."""
 
