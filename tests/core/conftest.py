@@ -250,7 +250,9 @@ class World:
         for name in decided.resume:
             self._call(by_name[name], self._resume)
         for name in decided.quiesce:
-            self._call(by_name[name], self._quiesce)
+            # A pod that looks for a moment without a request finds it at once or not at all.
+            if name not in decided.patient or by_name[name].busy + by_name[name].queue == 0:
+                self._call(by_name[name], self._quiesce)
         for name in decided.victims:
             if by_name[name].cost == 0:
                 by_name[name].cost, by_name[name].cost_at = VICTIM_COST, self.now

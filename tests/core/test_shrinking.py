@@ -191,12 +191,23 @@ def test_the_idlest_goes_then_of_the_fullest_zone_then_the_youngest(pods: list[P
 
 
 def test_victims_are_compared_with_what_newest_first_would_have_taken() -> None:
-    pods = [pod("a", busy=0, created=1.0), pod("b", busy=4, created=3.0), pod("c", busy=7, created=2.0)]
-    pods = [replace(p, report=replace(p.report or EMPTY, state=PodState.SERVING)) for p in pods]
-    gone = replace(pod("d", busy=9, created=9.0), phase=PodPhase.TERMINATING)
-    assert busy_at_choice([*pods, gone], {"a"}) == (0, 4)
-    assert busy_at_choice([*pods, gone], {"a", "c"}) == (7, 11)
-    assert busy_at_choice(pods, ()) == (0, 0)
+    pods = [
+        serving("a", busy=0, created=1.0),
+        serving("b", busy=4, created=3.0),
+        serving("c", busy=7, created=2.0),
+        replace(serving("d", busy=9, created=9.0), phase=PodPhase.TERMINATING),
+    ]
+    waits, quiet = Victim("a", 0.0), Victim("a", 0.0, busy=1)
+    assert busy_at_choice([], [waits], pods) == (0, 0, 0)
+    assert busy_at_choice([waits], [quiet], pods) == (1, 1, 4)
+    assert busy_at_choice([waits], [quiet, Victim("c", 0.0, busy=6)], pods) == (2, 7, 10)
+    assert busy_at_choice([quiet], [quiet], pods) == (0, 0, 0)
+
+
+def serving(name: str, busy: int = 0, created: float = 0.0, at: float = 100.0) -> Pod:
+    one = pod(name, busy, created=created, at=at)
+    assert one.report is not None
+    return replace(one, report=replace(one.report, state=PodState.SERVING))
 
 
 def test_a_victim_is_drained_only_when_nothing_new_came_for_two_seconds() -> None:

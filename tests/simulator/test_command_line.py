@@ -24,6 +24,8 @@ CONTRACT = {
     "needed_peak_pods",
     "flaps_per_hour",
     "in_flight_on_victims",
+    "busy_on_victims",
+    "busy_on_newest",
     "api_writes",
 }
 SPEC = """\

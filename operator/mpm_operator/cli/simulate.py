@@ -273,6 +273,7 @@ def _table(result: Result) -> str:
         ("peak pods", f"{result.peak_pods} (needed: {result.needed_peak_pods})"),
         ("flaps an hour", f"{result.flaps_per_hour:g}"),
         ("in flight on victims", f"{result.in_flight_on_victims}"),
+        ("busy on victims", f"{result.busy_on_victims} (newest first: {result.busy_on_newest})"),
         ("API writes", f"{result.api_writes}"),
     ]
     reasons = Counter(change.reason for change in result.changes)

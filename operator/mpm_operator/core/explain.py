@@ -142,6 +142,14 @@ def _bound(snapshot: Snapshot, seen: Survey, size: Size) -> str:
     )
 
 
+def patience(pods: int, seconds: float) -> str:
+    """Return what victims wait for that serve on."""
+    verb = "waits" if pods == 1 else "wait"
+    return (
+        f"{plural(pods, 'victim')} {verb} for a moment without a request, {max(0.0, seconds):.0f} s at most"
+    )
+
+
 def _until(snapshot: Snapshot, size: Size, now: float) -> str:
     window = snapshot.effective.scale_down_stabilization_seconds
     memory = snapshot.memory

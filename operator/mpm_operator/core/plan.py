@@ -23,6 +23,9 @@ VICTIM_COST = -1000
 QUIESCE_TTL_SECONDS = 30
 """A quiesced pod serves again by itself when the operator did not renew for so long."""
 
+IDLE_WITHIN_SECONDS = 2.0
+"""So long a pod looks for a moment without a request: until the next plan, lest a quiesce comes late."""
+
 
 class Control(Struct, frozen=True):
     """One `PUT /control` for one pod."""
@@ -91,6 +94,9 @@ class Plan(Struct, frozen=True):
     resume: tuple[str, ...] = ()
     quiesce: tuple[str, ...] = ()
     """Victims: to be quiesced, or their TTL renewed."""
+    patient: tuple[str, ...] = ()
+    """Of these, the ones to quiesce at a moment without a request, within IDLE_WITHIN_SECONDS; else they are
+    asked again by the next plan."""
     victims: tuple[str, ...] = ()
     """Drained victims that get the deletion cost before `replicas` is lowered by them."""
     pardoned: tuple[str, ...] = ()

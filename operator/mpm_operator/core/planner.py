@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .law import Need
     from .memory import Memory
     from .sizing import Base, Size
-    from .snapshot import Snapshot
+    from .snapshot import Pod, Snapshot
     from .startup import Startups
     from .survey import Survey
     from .victims import Victim
@@ -101,7 +101,9 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
     create = min(size.create, deal.room)
     followed = {victim.name: victim for victim in memory.victims}
     going, back = _follow(followed, seen, size.resume, now)
-    going += [victims.Victim(pod.name, now) for pod in size.quiesce]
+    staying = (pod for pod in seen.accepting if pod not in size.quiesce)
+    going, spared = victims.exchange(going, seen.victims, staying, now)
+    going += [victims.begin(pod, now) for pod in size.quiesce]
     marked, gone = _marks(going, seen, effective.graceful_shutdown_timeout_seconds, now)
     desired = base.pods + size.resume + size.create - size.cut - len(size.quiesce)
     spawn = thought.need.spawn
@@ -144,8 +146,9 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
     return replace(
         acted,
         lower=deal.lower,
-        resume=(*back, *(pod.name for pod in seen.strays)),
+        resume=(*back, *spared, *(pod.name for pod in seen.strays)),
         quiesce=tuple(victim.name for victim in going),
+        patient=tuple(victim.name for victim in victims.waiting(going, now)),
         victims=marked,
         pardoned=tuple(name for name in seen.costed if name not in marked),
         controls=deal.controls,
@@ -163,8 +166,12 @@ def _say(snapshot: Snapshot, thought: _Thought, acted: Plan, now: float) -> Plan
     found = conditions.troubles(snapshot, seen, size, deaf, now)
     lasting, news = conditions.episodes(memory.episodes, found, now)
     current = explain.decision(snapshot, seen, base, thought.startups, need, size, acted.desired, now)
-    said, pending = explain.settle(memory, current, acted.desired, now)
     assert acted.memory is not None
+    if acted.patient:
+        until = max(victim.until for victim in victims.waiting(acted.memory.victims, now))
+        patience = explain.patience(len(acted.patient), until - now)
+        current = replace(current, chain=(*current.chain, patience))
+    said, pending = explain.settle(memory, current, acted.desired, now)
     return replace(
         acted,
         conditions=conditions.conditions(snapshot, seen, lasting, acted.memory.grants),
@@ -223,9 +230,13 @@ def _follow(
     followed: Mapping[str, Victim], seen: Survey, resume: int, now: float
 ) -> tuple[list[Victim], list[str]]:
     """Return the victims that go on, and the names of those that serve again: the least advanced first."""
-    stay = sorted(seen.victims, key=lambda pod: (victims.is_marked(pod, now), followed[pod.name].since))
+    stay = sorted(seen.victims, key=lambda pod: _progress(pod, followed[pod.name], now))
     back = [pod.name for pod in stay[:resume]]
     return [victims.follow(followed[pod.name], pod, now) for pod in stay[resume:]], back
+
+
+def _progress(pod: Pod, victim: Victim, now: float) -> tuple[bool, bool, float]:
+    return victims.is_marked(pod, now), victim.busy is not None, victim.since
 
 
 def _marks(going: Iterable[Victim], seen: Survey, grace: float, now: float) -> tuple[tuple[str, ...], int]:

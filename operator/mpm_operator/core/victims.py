@@ -2,9 +2,11 @@
 
 A shrink is never urgent: a victim quiesces at a moment without a request, for which it waits PATIENCE_SECONDS
 at most. Its pod looks for that moment, because a line a second tells nothing of requests that take
-milliseconds; until it has come, an idler pod may take the victim's place. From then on a victim moves on only by what was seen of it: quiesced and out of the EndpointSlice, no request and no
-connection more for QUIET_SECONDS, drained, its deletion cost seen back for SEEN_SECONDS. Any step can be
-undone by a resume until the pod is told to end.
+milliseconds; until it has come, an idler pod may take the victim's place.
+
+From then on a victim moves on only by what was seen of it: quiesced and out of the EndpointSlice, no request
+and no connection more for QUIET_SECONDS, drained, its deletion cost seen back for SEEN_SECONDS. Any step can
+be undone by a resume until the pod is told to end.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from .snapshot import PodPhase, PodState
 from .survey import is_silent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from .snapshot import Pod
 
@@ -30,6 +32,8 @@ PATIENCE_SECONDS = 10.0
 SOON = 6
 """Requests in a pod up to which such a moment is waited for: of 500 looks in PATIENCE_SECONDS one finds a pod
 without a request that has six on average (Poisson). Pods that are always fuller lose no time."""
+TRY_SECONDS = 1.0
+"""How long a pod is asked before an idler one may take its place."""
 SEEN_SECONDS = 1.0
 """How long the deletion cost was in the watch before `replicas` is lowered: the ReplicaSet has a cache."""
 
@@ -39,6 +43,7 @@ class Victim(Struct, frozen=True):
 
     name: str
     since: float
+    """When this pod was chosen."""
     until: float = float("-inf")
     """It waits so long for a moment without a request."""
     busy: int | None = None
@@ -110,17 +115,49 @@ def busy_at_choice(
     Newest first is what a ReplicaSet takes when nobody tells it better.
     """
     known = {victim.name for victim in before if victim.busy is not None}
-    chosen = {victim.name: victim.busy for victim in after if victim.busy is not None} | dict.fromkeys(known)
-    served = {name: busy for name, busy in chosen.items() if busy is not None}
-    there = sorted(
-        (pod for pod in pods if pod.name in served or _serves(pod)), key=lambda pod: -pod.created_at
-    )
-    newest = [served.get(pod.name, _load(pod)) for pod in there[: len(served)]]
-    return len(served), sum(served.values()), sum(newest)
+    served = {victim.name: victim.busy or 0 for victim in after if victim.busy is not None}
+    served = {name: busy for name, busy in served.items() if name not in known}
+    there = [pod for pod in pods if pod.name in served or _serves(pod)]
+    newest = sorted(there, key=lambda pod: -pod.created_at)[: len(served)]
+    hit = [served.get(pod.name, pod.report.busy) for pod in newest if pod.report is not None]
+    return len(served), sum(served.values()), sum(hit)
 
 
 def _serves(pod: Pod) -> bool:
     return pod.phase is PodPhase.READY and pod.report is not None and pod.report.state is PodState.SERVING
+
+
+def begin(pod: Pod, now: float) -> Victim:
+    """Return the pod as a victim: it may wait where a moment without a request is to be expected."""
+    return Victim(pod.name, now, until=now + PATIENCE_SECONDS if _load(pod) <= SOON else now)
+
+
+def exchange(
+    going: list[Victim], leaving: Iterable[Pod], staying: Iterable[Pod], now: float
+) -> tuple[list[Victim], list[str]]:
+    """Return the victims, idler pods in the place of those that serve on, and the names of these.
+
+    It is tried for TRY_SECONDS with each; how long they wait in all does not change by it.
+    """
+    tried = {one.name for one in going if one.busy is None and now - one.since >= TRY_SECONDS}
+    serving = [pod for pod in leaving if pod.name in tried and _serves(pod)]
+    if not serving:
+        return going, []
+    serving.sort(key=lambda pod: _urge(pod, now), reverse=True)
+    idler = choose(staying, len(serving), now)
+    places = {
+        old.name: new.name
+        for old, new in zip(serving, idler, strict=False)
+        if _urge(new, now) < _urge(old, now)
+    }
+    return [
+        replace(one, name=places[one.name], since=now) if one.name in places else one for one in going
+    ], list(places)
+
+
+def waiting(going: Iterable[Victim], now: float) -> list[Victim]:
+    """Return the victims that are to quiesce at a moment without a request, and not before."""
+    return [one for one in going if one.busy is None and now < one.until]
 
 
 def choose(accepting: Iterable[Pod], count: int, now: float) -> list[Pod]:
@@ -133,10 +170,18 @@ def choose(accepting: Iterable[Pod], count: int, now: float) -> list[Pod]:
     for pod in candidates:
         crowd[pod.zone] = crowd.get(pod.zone, 0) + 1
 
-    def rank(pod: Pod) -> tuple[bool, int, int, int, float, str]:
+    def rank(pod: Pod) -> tuple[tuple[bool, float], int, int, float, str]:
         report = pod.report
         assert report is not None
-        load = report.busy + report.queue
-        return (pod.current, load, -crowd[pod.zone], report.connections, -pod.created_at, pod.name)
+        return (_urge(pod, now), -crowd[pod.zone], report.connections, -pod.created_at, pod.name)
 
     return sorted(candidates, key=rank)[: max(0, count)]
+
+
+def _urge(pod: Pod, now: float) -> tuple[bool, float]:
+    """Return what decides between two pods first, the less the sooner: an old template's, then the idlest."""
+    return pod.current, float("inf") if is_silent(pod, now) else _load(pod)
+
+
+def _load(pod: Pod) -> int:
+    return pod.report.busy + pod.report.queue if pod.report is not None else 0

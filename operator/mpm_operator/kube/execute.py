@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from mpm_operator.core.plan import QUIESCE_TTL_SECONDS, VICTIM_COST
+from mpm_operator.core.plan import IDLE_WITHIN_SECONDS, QUIESCE_TTL_SECONDS, VICTIM_COST
 from mpm_operator.core.snapshot import PodState
 from mpm_operator.manifests import scale
 
@@ -90,7 +90,7 @@ class Executor:
             await grown()
         lowered = await run.each(run.put(control) for control in plan.lower)
         await run.each(run.post(name, "resume", {}) for name in plan.resume)
-        await run.each(run.quiesce(name) for name in plan.quiesce)
+        await run.each(run.quiesce(name, patient=name in plan.patient) for name in plan.quiesce)
         await run.each(run.price(name, None) for name in plan.pardoned)
         priced = await run.each(run.price(name, VICTIM_COST) for name in plan.victims)
         if may_scale and priced:
@@ -107,14 +107,18 @@ class Executor:
     ) -> None:
         await self._boards.control(uid, secrets, method, path, body)
 
-    async def quiesce(self, uid: str, secrets: Sequence[bytes]) -> None:
-        """Quiesce the pod, or renew it when a third of its time is over."""
+    async def quiesce(self, uid: str, secrets: Sequence[bytes], *, patient: bool) -> None:
+        """Quiesce the pod, or renew it when a third of its time is over; a patient one looks for a moment."""
         report = self._boards.report(uid)
         quiet = report is not None and report.state in (PodState.QUIESCING, PodState.DRAINED)
         now = self._clock()
-        if quiet and now - self._renewed.get(uid, float("-inf")) < RENEW_SECONDS:
+        pause = RENEW_SECONDS if quiet else IDLE_WITHIN_SECONDS / 2 if patient else 0.0
+        if now - self._renewed.get(uid, float("-inf")) < pause:
             return
-        await self.control(uid, secrets, "POST", "/control/quiesce", {"ttlSeconds": QUIESCE_TTL_SECONDS})
+        body: dict[str, float] = {"ttlSeconds": QUIESCE_TTL_SECONDS}
+        if patient:
+            body["idleWithinSeconds"] = IDLE_WITHIN_SECONDS
+        await self.control(uid, secrets, "POST", "/control/quiesce", body)
         self._renewed[uid] = now
 
     async def price(self, key: Key, name: str, cost: int | None) -> None:
@@ -183,10 +187,10 @@ class _Run:
     async def post(self, name: str, verb: str, body: dict[str, Any]) -> None:
         await self._to(name, "POST", f"/control/{verb}", body)
 
-    async def quiesce(self, name: str) -> None:
+    async def quiesce(self, name: str, *, patient: bool) -> None:
         uid = self._uids.get(name)
         if uid is not None:
-            await self._executor.quiesce(uid, self._secrets)
+            await self._executor.quiesce(uid, self._secrets, patient=patient)
 
     async def price(self, name: str, cost: int | None) -> None:
         await self._executor.price(self._key, name, cost)

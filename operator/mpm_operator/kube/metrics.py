@@ -35,10 +35,10 @@ API_ERRORS = Counter(
 CONTROLS = Counter(
     "mpm_operator_control_calls", "Control calls to pods.", ["call", "result"], registry=REGISTRY
 )
-VICTIMS = Counter("mpm_operator_victims", "Pods that were chosen to go.", registry=REGISTRY)
+VICTIMS = Counter("mpm_operator_victims", "Pods that quiesced to go.", registry=REGISTRY)
 VICTIMS_BUSY = Counter(
     "mpm_operator_victims_busy",
-    "Requests in service on victims at the moment of choice: of the chosen ones, and of as many newest pods.",
+    "Requests in service on victims when they quiesced: on the chosen ones, and on as many newest pods.",
     ["order"],
     registry=REGISTRY,
 )

@@ -385,12 +385,13 @@ _KEPT_WHILE_BLOCKED = (
 
 
 def _count_victims(snapshot: Snapshot, plan: Plan) -> None:
-    new = set(plan.quiesce) - {victim.name for victim in snapshot.memory.victims}
-    if new:
-        chosen, newest = busy_at_choice(snapshot.pods, new)
-        metrics.VICTIMS.inc(len(new))
-        metrics.VICTIMS_BUSY.labels("chosen").inc(chosen)
-        metrics.VICTIMS_BUSY.labels("newest").inc(newest)
+    after = plan.memory.victims if plan.memory is not None else ()
+    if not after:
+        return
+    count, busy, newest = busy_at_choice(snapshot.memory.victims, after, snapshot.pods)
+    metrics.VICTIMS.inc(count)
+    metrics.VICTIMS_BUSY.labels("chosen").inc(busy)
+    metrics.VICTIMS_BUSY.labels("newest").inc(newest)
 
 
 def _threads_seen(snapshot: Snapshot, plan: Plan) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mpm_operator.core.plan import QUIESCE_TTL_SECONDS, VICTIM_COST
+from mpm_operator.core.plan import IDLE_WITHIN_SECONDS, QUIESCE_TTL_SECONDS, VICTIM_COST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,8 +19,15 @@ async def execute(plan: Plan, pods: Pods) -> None:
     """Do what `plan` says. Raises AdminError at the first step that a pod did not take: then plan again."""
     await _call(pods, ((control.pod, "PUT", "/control", control.changes) for control in plan.lower))
     await _call(pods, ((name, "POST", "/control/resume", {}) for name in plan.resume))
-    ttl = {"ttlSeconds": QUIESCE_TTL_SECONDS}
-    await _call(pods, ((name, "POST", "/control/quiesce", ttl) for name in plan.quiesce))
+    at_once = {"ttlSeconds": QUIESCE_TTL_SECONDS}
+    when_idle = at_once | {"idleWithinSeconds": IDLE_WITHIN_SECONDS}
+    await _call(
+        pods,
+        (
+            (name, "POST", "/control/quiesce", when_idle if name in plan.patient else at_once)
+            for name in plan.quiesce
+        ),
+    )
     for name in filter(pods.__contains__, plan.victims):
         pods[name].set_cost(VICTIM_COST)
     for name in filter(pods.__contains__, plan.pardoned):

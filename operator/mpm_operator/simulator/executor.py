@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mpm_operator.core.memory import Memory, fresh
-from mpm_operator.core.plan import VICTIM_COST
+from mpm_operator.core.plan import IDLE_WITHIN_SECONDS, VICTIM_COST
 from mpm_operator.core.snapshot import Pod as ObservedPod
 from mpm_operator.core.snapshot import PodPhase, Snapshot
 
@@ -26,6 +26,8 @@ EDGE_LAG = 0.01
 """From an edge to the plan that answers it."""
 LEAST_BETWEEN_PLANS = 0.2
 """Edges that come faster are answered together."""
+IDLE_LOOK = 0.02
+"""Seconds between two looks of a supervisor for a moment without a request (`mpm_worker.supervisor`)."""
 STATUS_PERIOD = 5.0
 """Least seconds between two writes of the status."""
 
@@ -42,6 +44,8 @@ class Operator:
         self._desired: int | None = None
         self._planned_at = float("-inf")
         self._due = float("inf")
+        self._waiting: dict[str, float] = {}
+        """Pods that look for a moment without a request to quiesce at, and until when."""
         self._status: object = None
         self._status_at = float("-inf")
         cluster.on_edge = self._wake
@@ -88,13 +92,13 @@ class Operator:
         pods = {pod.name: pod for pod in self._cluster.alive if pod.terminated_at is None}
         self._control(plan.lower, pods, now)
         for name in plan.resume:
+            self._waiting.pop(name, None)
             if (pod := _reached(pods, name)) is not None:
                 self._cluster.resume(pod, now)
                 self._cluster.report(pod, now)
         for name in plan.quiesce:
             if (pod := _reached(pods, name)) is not None:
-                self._cluster.quiesce(pod, now)
-                self._cluster.report(pod, now)
+                self._quiesce(pod, now + IDLE_WITHIN_SECONDS if name in plan.patient else now, now)
         self._write_costs(plan.victims, VICTIM_COST, pods, now)
         self._write_costs(plan.pardoned, 0, pods, now)
         self._scale(plan.replicas, now)
@@ -104,6 +108,31 @@ class Operator:
                 self._cluster.rebalance(pod, rebalance.share)
         in_service = sum(pod.accepts for pod in self._cluster.alive)
         self._measures.wanted(now, in_service, plan.decision)
+
+    def _quiesce(self, pod: Pod, until: float, now: float) -> None:
+        """Quiesce the pod, or let it look for a moment without a request."""
+        if until > now and pod.load and pod.accepts:
+            looks = pod.name in self._waiting
+            self._waiting[pod.name] = until
+            if not looks:
+                self._cluster.at(now + IDLE_LOOK, lambda then: self._look(pod, then))
+            return
+        self._waiting.pop(pod.name, None)
+        if pod.accepts:
+            newest = max(self._cluster.endpoints, key=lambda each: each.created_at, default=pod)
+            self._measures.quiesced(now, pod.busy, newest.busy)
+        self._cluster.quiesce(pod, now)
+        self._cluster.report(pod, now)
+
+    def _look(self, pod: Pod, now: float) -> None:
+        until = self._waiting.get(pod.name, now)
+        if now < until and pod.load:
+            self._cluster.at(now + IDLE_LOOK, lambda then: self._look(pod, then))
+            return
+        self._waiting.pop(pod.name, None)
+        if now < until and pod.accepts:
+            self._quiesce(pod, now, now)
+            self._wake(now)
 
     def _control(self, controls: Iterable[Control], pods: dict[str, Pod], now: float) -> None:
         for control in controls:

@@ -36,6 +36,10 @@ class Measures:
     """Slots that accept, at the end of each second."""
     peak: int = 0
     in_flight_on_victims: int = 0
+    busy_on_victims: int = 0
+    """When they quiesced."""
+    busy_on_newest: int = 0
+    """On the newest pod at these moments."""
     scale_writes: int = 0
     pod_writes: int = 0
     status_writes: int = 0
@@ -72,6 +76,12 @@ class Measures:
         """Note the requests in a pod at the moment it was told to end."""
         if now >= self.start:
             self.in_flight_on_victims += requests
+
+    def quiesced(self, now: float, busy: int, newest: int) -> None:
+        """Note the requests in service on a pod that quiesced, and on the newest pod at that moment."""
+        if now >= self.start:
+            self.busy_on_victims += busy
+            self.busy_on_newest += newest
 
     def begin(self, pods: int) -> None:
         """Forget what the warm-up counted; `pods` are there."""

@@ -70,7 +70,11 @@ class Result:
     flaps_per_hour: float
     """Changes of direction of the wanted pods within 120 s."""
     in_flight_on_victims: int
-    """Requests in the pods that were told to end, at that moment."""
+    """Requests in the pods that were told to end, at that moment: these have drained before."""
+    busy_on_victims: int
+    """Requests in service on pods at the moment they quiesced."""
+    busy_on_newest: int
+    """The same if the newest pod had been taken each time, as a ReplicaSet does."""
     api_writes: int
     """Writes of replicas, deletion costs and status."""
     scale_writes: int
@@ -111,6 +115,8 @@ def summarise(
         needed_peak_pods=_needed(max(loads), effective, scenario),
         flaps_per_hour=_rounded(measures.flaps() * 3600 / len(rates)),
         in_flight_on_victims=measures.in_flight_on_victims,
+        busy_on_victims=measures.busy_on_victims,
+        busy_on_newest=measures.busy_on_newest,
         api_writes=measures.scale_writes + measures.pod_writes + measures.status_writes,
         scale_writes=measures.scale_writes,
         plans=measures.plans,
