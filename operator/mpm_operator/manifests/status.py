@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +19,17 @@ DERIVED = (
     "maxSpareServers",
 )
 """Numbers in `status.effective` that are no plain field of `Effective`."""
-INTERNAL = frozenset({"mpm", "band", "boot_threads", "servers_hard"})
+INTERNAL = frozenset({"mpm", "band", "boot_threads", "servers_hard", "made_for"})
 """Fields of `Effective` that it shows in another form, or that only the planner needs."""
 
 
 def effective_status(effective: Effective) -> dict[str, Any]:
-    """The directives that take effect, in the words of the spec; a computed band is left out."""
+    """The directives that take effect, in the words of the spec; what is computed in the pods is left out."""
     shown: dict[str, Any] = {"type": str(effective.mpm)}
-    shown |= {_camel(field.name): getattr(effective, field.name) for field in _plain()}
+    shown |= {_camel(name): getattr(effective, name) for name in _plain()}
     shown |= {"slotsPerPod": effective.slots_per_pod, "maxPods": effective.max_pods}
+    if effective.max_rss_bytes < 0:
+        del shown["maxRssBytes"]
     if effective.band is not None:
         unit = "Servers" if effective.mpm.value == "Prefork" else "Threads"
         shown[f"minSpare{unit}"] = effective.band.min_spare
@@ -91,7 +92,7 @@ def _condition() -> Manifest:
 def _effective() -> dict[str, Manifest]:
     kinds = {"int": "integer", "bool": "boolean"}
     properties = {"type": "string"}
-    properties |= {_camel(field.name): kinds[str(field.type)] for field in _plain()}
+    properties |= {_camel(name): kinds[kind] for name, kind in _plain().items()}
     properties |= dict.fromkeys(DERIVED, "integer")
     return {
         name: {"type": kind, **({"format": "int64"} if kind == "integer" else {})}
@@ -99,9 +100,10 @@ def _effective() -> dict[str, Manifest]:
     }
 
 
-def _plain() -> list[Field[Any]]:
-    """Fields of `Effective` that the status shows under their own name."""
-    return [field for field in fields(Effective) if field.name not in INTERNAL]
+@cache
+def _plain() -> dict[str, str]:
+    """Fields of `Effective` that the status shows under their own name, with their types as written."""
+    return {name: kind for name, kind in Effective.__annotations__.items() if name not in INTERNAL}
 
 
 def _mapping(description: str, **properties: Manifest) -> Manifest:
