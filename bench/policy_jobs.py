@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean, linear_regression
 from typing import TYPE_CHECKING, Any
 
 import policy_peers as formulas
 import policy_real as real
 from msgspec.structs import replace
 
-from mpm_operator.core import law
+from mpm_operator.core import law, planner
 from mpm_operator.core.directives import normalise
 from mpm_operator.core.plan import Control
 from mpm_operator.core.planner import plan
@@ -24,14 +22,11 @@ from mpm_operator.simulator.scenario import Balancer, Distribution, Episode, Sce
 from mpm_operator.simulator.trace import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from mpm_operator.core.effective import Effective
-    from mpm_operator.core.estimator import Load
-    from mpm_operator.core.law import Need
     from mpm_operator.core.plan import Plan
     from mpm_operator.core.snapshot import Snapshot
-    from mpm_operator.core.survey import Survey
     from mpm_operator.simulator.policy import Policy
 
 STEP = "step"
@@ -53,7 +48,6 @@ REAL: Mapping[str, Callable[[float], real.KPA | real.HPA]] = {
     "KEDA-HTTP": lambda target: real.HPA(target, metric="in-flight", total=True, lag=1.0),
 }
 WITH_BURST = "KPA, bursting pods"
-TREND_S, TREND_ERRORS = 30, 2.5
 APACHE = "Apache"
 
 
@@ -72,16 +66,17 @@ def newest_first(snapshot: Snapshot, now: float) -> Plan:
     return replace(made, replicas=made.desired, quiesce=(), victims=(), resume=())
 
 
-OURS, NO_BURST, FIXED_SHARE, AHEAD = "mpm", "mpm, no burst threads", "mpm, fixed 70 %", "mpm, with look-ahead"
+OURS, NO_BURST, FIXED_SHARE = "mpm", "mpm, no burst threads", "mpm, fixed 70 %"
+NO_AHEAD = "mpm, no burst threads, no look-ahead"
 PLANNERS: dict[str, Policy] = {
     OURS: plan,
     "mpm, no queue term": without_queue,
     FIXED_SHARE: plan,
     "mpm, newest first": newest_first,
     NO_BURST: plan,
-    AHEAD: plan,
+    NO_AHEAD: plan,
 }
-"""Ours, and ours with one part taken out or put in: the ablations."""
+"""Ours, and ours with one part taken out: the ablations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +169,7 @@ def run(job: Job) -> tuple[Job, Row]:
         episodes=(Episode(0.4 * length, 0.6 * length, 2.0),) if job.slow else (),
     )
     # Peers get pods as their users run them: with the threads they were given.
-    burst = job.policy in {*PLANNERS, WITH_BURST} - {NO_BURST}
+    burst = job.policy in {*PLANNERS, WITH_BURST} - {NO_BURST, NO_AHEAD}
     with _policy(job) as policy:
         result = simulate(rates, directives(job.slots, burst), scenario, policy)
     return job, Row(
@@ -208,8 +203,8 @@ def _policy(job: Job) -> Iterator[Policy]:
     elif job.policy == FIXED_SHARE:
         with changed(law, "staff", lambda load, slots, *_: max(1, math.ceil(load / (0.7 * slots)))):
             yield plan
-    elif job.policy == AHEAD:
-        with changed(law, "by_load", looking_ahead(law.by_load, job.startup_s)):
+    elif job.policy == NO_AHEAD:
+        with changed(planner, "follow", lambda trend, *_: trend):
             yield plan
     else:
         yield PLANNERS[job.policy]
@@ -228,41 +223,6 @@ def bursting(policy: Policy) -> Policy:
         return replace(policy(snapshot, now), controls=calls)
 
     return decide
-
-
-def looking_ahead(by_load: Callable[..., Need], startup_s: float) -> Callable[..., Need]:
-    """The planner's law for the load that there will be when a pod asked for now is ready.
-
-    The slope of the last TREND_S seconds counts where it is more than TREND_ERRORS of its standard errors.
-    """
-    seen: deque[tuple[float, float]] = deque(maxlen=TREND_S)
-
-    def decide(effective: Effective, load: Load, survey: Survey, have: int, pooled: bool) -> Need:
-        need = by_load(effective, load, survey, have, pooled)
-        if not seen or load.sampled_at > seen[-1][0]:
-            seen.append((load.sampled_at, load.offered))
-        if len(seen) < TREND_S:
-            return need
-        slope, error = _trend(seen)
-        if slope <= TREND_ERRORS * error:
-            return need
-        burst = law.burst_slots(effective, load, survey, have)
-        percent = effective.wait_probability_percent
-        then = load.offered + slope * startup_s
-        want = max(need.want, law.staff(then, effective.slots_per_pod, burst, percent, pooled))
-        return replace(need, want=want, keep=max(need.keep, want))
-
-    return decide
-
-
-def _trend(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the slope of the least-squares line, and its standard error."""
-    slope, offset = linear_regression(*zip(*points, strict=True))
-    times = [time for time, _ in points]
-    middle = fmean(times)
-    rest = sum((value - offset - slope * time) ** 2 for time, value in points)
-    spread = sum((time - middle) ** 2 for time in times)
-    return slope, math.sqrt(rest / (len(points) - 2) / spread)
 
 
 @contextmanager

@@ -34,9 +34,8 @@ ONE = "Mean violations in percent, and pod-seconds of all traces together."
 PARTS = """
 Ours with one part changed. *No queue term*: blind for requests that wait. *Fixed 70 %*: pods that keep 70
 % of the slots busy in place of Erlang's formula. *Newest first*: the ReplicaSet chooses who goes. *No burst
-threads*: ThreadLimit = ThreadsPerChild. *With look-ahead*: a part put in that the planner does not have;
-where the trend of the last half minute is significant, it asks for the load that there will be when a new
-pod is ready. Pod-seconds as a change of the whole's.
+threads*: ThreadLimit = ThreadsPerChild; *no look-ahead* beside it: blind for where the load goes, which
+changes nothing where threads can be added. Pod-seconds as a change of the whole's.
 """
 OTHER = """
 One change at a time from K = 25, start-up 8 s, exponential, random balancer; peers at their default. In a

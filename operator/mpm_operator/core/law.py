@@ -92,12 +92,16 @@ def by_band(effective: Effective, band: Band, seen: Survey, have: int, spawn: Sp
     return Need(want, keep, int(change < 0), len(seen.victims) + 1, after, reason, why)
 
 
-def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: bool) -> Need:
+def by_load(
+    effective: Effective, load: Load, seen: Survey, have: int, pooled: bool, rise: float = 0.0
+) -> Need:
     """Pods by which at most `waitProbabilityPercent` of the requests wait, for the offered load.
 
     A queue shall drain in DRAIN_QUEUE_SECONDS and is no steady load: to divide a backlog by slots is how
-    others overshoot fivefold. Two cases say that the load is more than what was counted; then pods are
-    doubled, and nothing more is added while pods start.
+    others overshoot fivefold. `rise` requests a second come on top until a pod asked for now is ready. For
+    these it is enough that the pods hold them with all their threads, which come when they are wanted: so a
+    rise asks for pods only where there is no room to burst. Two cases say that the load is more than what
+    was counted; then pods are doubled, and nothing more is added while pods start.
     """
     percent = effective.wait_probability_percent
     offered, slots = load.offered, effective.slots_per_pod
@@ -109,6 +113,8 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
     computing = load.rate * load.cpu_seconds
     least = _by_cpu(computing, seen.cpus)
     want = max(staff(offered, slots, burst, percent, pooled), ceil((offered + backlog) / slots), least)
+    later = offered + rise * load.service_seconds
+    rising = pods_for(later, burst, percent, pooled=pooled) if rise > 0 else 0
     # Leave only when the load is surely less: or noise around a whole number of pods would flap for ever.
     sure = offered + SURE_DEVIATIONS * load.deviation
     surely = computing * sure / offered if offered > 0 else 0.0
@@ -121,6 +127,12 @@ def by_load(effective: Effective, load: Load, seen: Survey, have: int, pooled: b
         why = (
             f"{plural(want, 'pod')} for {computing:.2g} CPUs of work ({load.rate:.1f} requests/s x "
             f"{load.cpu_seconds * 1000:.0f} ms of CPU, {seen.cpus:g} CPUs a pod)"
+        )
+    if rising > want:
+        want = rising
+        why = (
+            f"{plural(want, 'pod')} for a load that rises from {offered:.1f} slots to {later:.1f} until "
+            f"a pod asked for now is ready, and the threads that may be added are not enough"
         )
     reason = "Steady"
     if want > have:

@@ -14,6 +14,7 @@ from .estimator import Load
 from .footprint import Footprint
 from .maintenance import Spawn
 from .startup import Startups
+from .trend import Trend
 from .tuning import Tuning
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Memory(Struct, frozen=True):
     tuning: Tuning = field(default_factory=Tuning)
     footprint: Footprint = field(default_factory=Footprint)
     startups: Startups = field(default_factory=Startups)
+    trend: Trend = field(default_factory=Trend)
     peaks: tuple[tuple[float, int], ...] = ()
     """Pods that were needed, with their times: falling values, the first is the greatest of the window."""
     victims: tuple[Victim, ...] = ()

@@ -17,6 +17,7 @@ from .maintenance import HOLD_OFF
 from .plan import Decision, Note, Plan, Rebalance
 from .startup import learn
 from .survey import is_silent, survey
+from .trend import follow
 from .tuning import apply, tune
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .snapshot import Pod, Snapshot
     from .startup import Startups
     from .survey import Survey
+    from .trend import Trend
     from .victims import Victim
 
 PLAN_SECONDS = 1.0
@@ -44,6 +46,7 @@ class _Thought(NamedTuple):
     seen: Survey
     base: Base
     startups: Startups
+    trend: Trend
     load: Load
     need: Need
     peaks: tuple[tuple[float, int], ...]
@@ -81,16 +84,17 @@ def _think(snapshot: Snapshot, now: float) -> _Thought:
     load = estimator.observe(
         memory.load, (*seen.accepting, *leaving), busy, seen.shown.idle, seen.queue, now, seen.dispersion
     )
+    trend = follow(memory.trend, load, startups.usual)
     if effective.band is not None:
         spawn = memory.spawn
         if memory.rolling and not snapshot.rolling:
             spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
         need = law.by_band(effective, effective.band, seen, base.have, spawn, now)
     else:
-        need = law.by_load(effective, load, seen, base.have, snapshot.pooled or load.pooled)
+        need = law.by_load(effective, load, seen, base.have, snapshot.pooled or load.pooled, trend.rise)
     peaks = law.remember(memory.peaks, need.keep, effective.scale_down_stabilization_seconds, now)
     size = sizing.size(snapshot, seen, base, need, peaks[0][1], now)
-    return _Thought(seen, base, startups, load, need, peaks, size)
+    return _Thought(seen, base, startups, trend, load, need, peaks, size)
 
 
 def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
@@ -120,6 +124,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
         memory,
         footprint=footprint,
         startups=thought.startups,
+        trend=thought.trend,
         spawn=spawn,
         load=thought.load,
         peaks=thought.peaks,

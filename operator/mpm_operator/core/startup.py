@@ -30,16 +30,13 @@ class Startups(Struct, frozen=True):
     """From asked for to ready; the newest is last."""
     newest: float = float("-inf")
     """When the last of them became ready."""
+    usual: float = UNKNOWN_SECONDS
+    """The median. Not a mean or a high quantile: a pod that became unready and ready again before a new
+    operator looked, or that waited for a node, would rule them for long."""
 
     @property
     def known(self) -> bool:
         return bool(self.seconds)
-
-    @property
-    def usual(self) -> float:
-        """The median, in seconds. Not a mean or a high quantile: a pod that became unready and ready again
-        before a new operator looked, or waited for a node, would rule them for long."""
-        return median(self.seconds) if self.seconds else UNKNOWN_SECONDS
 
 
 def learn(startups: Startups, accepting: Iterable[Pod], newest: float) -> Startups:
@@ -54,4 +51,5 @@ def learn(startups: Startups, accepting: Iterable[Pod], newest: float) -> Startu
         if pod.ready_at is not None and pod.ready_at > since and not pod.restarts
     )
     took = [ready - created for ready, created in started if 0 <= ready - created <= START_DEADLINE_SECONDS]
-    return Startups((*startups.seconds, *took)[-KEPT:], newest)
+    seconds = (*startups.seconds, *took)[-KEPT:]
+    return Startups(seconds, newest, median(seconds) if seconds else UNKNOWN_SECONDS)
