@@ -214,7 +214,7 @@ def busy_when_scaled_in(record: Record) -> dict[str, int]:
 
 
 def busy_at_choice(record: Record) -> dict[str, int]:
-    """Busy slots of the quiesced pods by their last line before, and what newest-first would have hit.
+    """Busy slots of the pods when they quiesced, by the line that says so, and what newest-first would have hit.
 
     Newest-first, as a ReplicaSet without deletion costs chooses among ready pods: those created last.
     """
@@ -222,7 +222,7 @@ def busy_at_choice(record: Record) -> dict[str, int]:
     for pod in record.pods.values():
         for earlier, line in zip(pod.lines, pod.lines[1:], strict=False):
             if earlier.state == "Serving" and line.state in ("Quiescing", "Drained"):
-                moments.append((line.at, pod.name, earlier.busy))
+                moments.append((line.at, pod.name, line.busy))
     moments.sort()
     ours = newest = 0
     while moments:
@@ -250,8 +250,22 @@ def exits(record: Record) -> dict[str, Any]:
     for pod in record.pods.values():
         for code in pod.exit_codes:
             codes[str(code)] = codes.get(str(code), 0) + 1
+    killed = [
+        {
+            "pod": pod.name,
+            "told_at_age": round((pod.told_at or record.ended) - pod.seen_at, 1),
+            "took": round((pod.gone_at or record.ended) - (pod.told_at or record.ended), 1),
+            "last_state": pod.lines[-1].state if pod.lines else None,
+            "last_line_after_told": round(pod.lines[-1].at - pod.told_at, 1)
+            if pod.lines and pod.told_at
+            else None,
+        }
+        for pod in record.pods.values()
+        if 137 in pod.exit_codes
+    ]
     return {
         "exit_codes": codes,
+        "killed": killed,
         "restarts": sum(pod.restarts for pod in record.pods.values()),
         "cut": sum(pod.lines[-1].cut for pod in record.pods.values() if pod.lines),
     }

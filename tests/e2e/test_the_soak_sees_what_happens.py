@@ -81,7 +81,7 @@ def record() -> Record:
 
 def scale_in(record: Record, name: str, busy: int) -> None:
     cost = {"controller.kubernetes.io/pod-deletion-cost": "-1000"}
-    record.hear_line(line(name, record.began + 1, "Serving", busy))
+    record.hear_line(line(name, record.began + 1, "Serving", 7))
     record.hear_line(line(name, record.began + 2, "Quiescing", busy))
     told = pod(name, "2026-01-01T00:00:00Z", annotations=cost, deletionTimestamp="2026-01-01T00:02:00Z")
     record.hear_pod("MODIFIED", told)
