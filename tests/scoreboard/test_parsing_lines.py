@@ -84,6 +84,14 @@ def test_a_number_of_the_wrong_type_is_named() -> None:
         parse(json.dumps(line(workers={"busy": "1", "idle": 0, "total": 1, "queue": 0})).encode(), 0.0)
 
 
+def test_settings_are_shared_by_reports_that_say_the_same_and_named_where_they_are_wrong() -> None:
+    first, again = (parse(json.dumps(line(line=n)).encode(), 0.0).report for n in (1, 2))
+    assert first.settings is again.settings
+    for wrong in ({"keepAlive": "yes"}, [25]):
+        with pytest.raises(Malformed, match="settings"):
+            parse(json.dumps(line(settings=wrong)).encode(), 0.0)
+
+
 def test_an_unknown_state_is_refused() -> None:
     with pytest.raises(Malformed, match=r"\$\.state"):
         parse(json.dumps(line(state="Dreaming")).encode(), 0.0)

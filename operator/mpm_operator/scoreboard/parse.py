@@ -7,10 +7,15 @@ that names it, because a guess about somebody's slots would be worse than none.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mpm_operator.core.snapshot import PodState, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Malformed(ValueError):
@@ -86,7 +91,7 @@ class _Aggregate(_Part, frozen=True):
     totals: _Totals
     cpu: _CPU
     memory: _Memory
-    settings: dict[str, int | float | bool]
+    settings: msgspec.Raw
     uptime_ms: int
     thread_limit: int = 0
     pod: str = ""
@@ -129,6 +134,16 @@ class Line(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(_Aggregate)
+_settings_decoder = msgspec.json.Decoder(dict[str, int | float | bool])
+
+
+@lru_cache(maxsize=1024)
+def _settings(text: bytes) -> Mapping[str, int | float | bool]:
+    """Return live settings; a fleet has few different ones, and its pods' reports share them."""
+    try:
+        return _settings_decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"scoreboard line: settings: {error}") from error
 
 
 def parse(line: bytes, at: float) -> Line:
@@ -138,6 +153,7 @@ def parse(line: bytes, at: float) -> Line:
     """
     try:
         said = _decoder.decode(line)
+        settings = _settings(bytes(said.settings))
     except msgspec.DecodeError as error:
         raise Malformed(f"scoreboard line: {error}") from error
     report = Report(
@@ -162,7 +178,7 @@ def parse(line: bytes, at: float) -> Line:
         throttled_ms=said.cpu.throttled_ms,
         rss=said.memory.rss,
         memory_limit=said.memory.limit,
-        settings=said.settings,
+        settings=settings,
         sequence=said.sequence,
         uptime_ms=said.uptime_ms,
         thread_limit=said.thread_limit,

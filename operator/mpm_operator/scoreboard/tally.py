@@ -10,6 +10,7 @@ after a restart of the operator, which rate() would take for requests.)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import add, sub
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ class Tally:
         if last is None or last_boot != boot:
             born = line.report.at - line.report.uptime_ms / 1000
             last = Counters() if born >= self.began else now
-        elif any(new < old for new, old in zip(now, last, strict=True)):
+        grown = tuple(map(sub, now, last))
+        if min(grown) < 0:
             now = Counters(*map(max, now, last))
-        grown = (new - old for new, old in zip(now, last, strict=True))
-        self.total = Counters(*map(sum, zip(self.total, grown, strict=True)))
+            grown = tuple(map(sub, now, last))
+        self.total = Counters(*map(add, self.total, grown))
         self._last[uid] = (boot, now)
 
     def keep(self, uids: Collection[str]) -> None:
@@ -67,13 +69,13 @@ def counters(line: Line) -> Counters:
     report, shown = line.report, line.shown
     user = min(shown.user_ms, report.cpu_ms) if shown.user_ms is not None else report.cpu_ms
     return Counters(
-        accesses=report.accesses,
-        sent=shown.sent,
-        connections=shown.accepted,
-        busy_ms=report.busy_ms,
-        user_ms=user,
-        system_ms=report.cpu_ms - user,
-        throttled_ms=report.throttled_ms,
-        overflows=report.overflows,
-        cut=shown.cut,
+        report.accesses,
+        shown.sent,
+        shown.accepted,
+        report.busy_ms,
+        user,
+        report.cpu_ms - user,
+        report.throttled_ms,
+        report.overflows,
+        shown.cut,
     )
