@@ -158,18 +158,18 @@ class Listeners:
 
     def backlog(self) -> Backlog:
         """The sum over all sockets, each read once."""
-        depth = limit = 0
+        waiting = limit = 0
         for sock in self._open:
-            waiting, room = _depth(sock)
-            depth, limit = depth + waiting, limit + room
+            here, room = _queue(sock)
+            waiting, limit = waiting + here, limit + room
         if self._open:
             self._lost = sum(_drops(sock) for sock in self._open)
-        return Backlog(depth, limit, self._lost)
+        return Backlog(waiting, limit, self._lost)
 
     def own_depth(self) -> int:
         """Connections that wait where nobody but us would take them."""
         own = [sock for listener in self.all if not listener.shared for sock in listener.sockets]
-        return sum(_depth(sock)[0] for sock in own if sock in self._open)
+        return sum(_depth(sock) for sock in own if sock in self._open)
 
     def close(self) -> None:
         """In this process. Once all have, who comes late is refused at once and can go elsewhere."""
@@ -216,12 +216,27 @@ def _identity(path: str) -> tuple[int, int]:
     return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else (0, 0)
 
 
-def _depth(sock: socket.socket) -> tuple[int, int]:
+def longest(listeners: list[socket.socket]) -> socket.socket:
+    """The one with the longest queue.
+
+    SO_REUSEPORT deals connections out in equal parts however long the queues are. Emptied in equal parts too,
+    they drift apart until one holds nearly all, and who is in it waits twice as long as the mean.
+    """
+    return max(listeners, key=_depth) if len(listeners) > 1 else listeners[0]
+
+
+def _depth(sock: socket.socket) -> int:
+    """Connections that wait to be accepted."""
+    return _queue(sock)[0]
+
+
+def _queue(sock: socket.socket) -> tuple[int, int]:
+    """Connections that wait, and the most that can."""
     if sock.family == socket.AF_UNIX:
         return unixqueue.depth(sock)
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-    depth, limit = _UNACKED.unpack(info)
-    return depth, limit
+    waiting, limit = _UNACKED.unpack(info)
+    return waiting, limit
 
 
 def _drops(sock: socket.socket) -> int:

@@ -178,7 +178,7 @@ class Supervisor:
             if self.listeners.certificates is not None and self.listeners.certificates.changed():
                 self._reload_certificates()
         self._tell_the_service_manager()
-        hurry = self.saturated or not self.accepting
+        hurry = self.saturated or not self.accepting or self.board.live[Live.PRESSURE] != 0
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
         if self._waiting is not None:
             self._due = min(self._due, now + _WAITING_TICK)
@@ -187,8 +187,18 @@ class Supervisor:
     def refresh(self, now: float) -> None:
         """See the load as it is now; also for one who asks between two ticks."""
         before, self.load = self.load, self.observer.load(accepting=self.accepting)
-        self.board.live[Live.PRESSURE] = self.saturated and self.load.backlog.depth > 0
+        self._press()
         self._find_edges(before, now)
+
+    def _press(self) -> None:
+        """Whether responses let go of their connections for those that wait.
+
+        It begins when no slot is idle and lasts while more wait than idle slots can take: a slot is idle for
+        a moment between two requests, and a connection kept just then goes before all in the queue.
+        """
+        live, waiting = self.board.live, self.load.backlog.depth
+        pressed = live[Live.PRESSURE] != 0
+        live[Live.PRESSURE] = waiting > self.load.idle if pressed else self.saturated and waiting > 0
 
     def _tell_the_service_manager(self) -> None:
         brood, load = self.brood, self.load

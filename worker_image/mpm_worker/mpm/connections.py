@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mpm_worker.compiled import poll, receive
 from mpm_worker.http import ProtocolError
+from mpm_worker.listeners import longest
 from mpm_worker.mpm import uploads
 from mpm_worker.passing import Siblings
 from mpm_worker.say import say
@@ -102,6 +103,7 @@ class Connections:
         if self.ready and self._inboxes is not None:
             left = min(left, _ASK_AGAIN)
         clients = self._clients
+        doors: list[socket.socket] = []
         if self._more:
             self._read_more()
         for number, mask in poll(self._epoll, left if wait and not self._more else 0.0, _MOST_EVENTS):
@@ -116,9 +118,11 @@ class Connections:
                 self._quiet()
                 self.news = self._look = True
             elif number in self._listeners:
-                self._accept(self._listeners[number], max(1, idle_slots))
+                doors.append(self._listeners[number])
             else:
                 self._take_passed()
+        if doors:
+            self._accept(longest(doors), max(1, idle_slots))
 
     def _read_more(self) -> None:
         """One piece of each upload that had more than one ready."""

@@ -1,0 +1,48 @@
+"""Who waits longest is served first, though the kernel deals connections out to the queues by chance."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from mpm_worker.listeners import longest
+
+SLOTS, WAITING = 8, 200
+
+
+def listener(stack: ExitStack) -> socket.socket:
+    sock = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=16))
+    sock.setblocking(False)
+    return sock
+
+
+def test_the_longest_of_several_queues_is_accepted_from() -> None:
+    with ExitStack() as stack:
+        queues = [listener(stack) for _ in range(3)]
+        for count, queue in zip((2, 4, 3), queues, strict=True):
+            for _ in range(count):
+                stack.enter_context(socket.create_connection(queue.getsockname()))
+        taken = []
+        for _ in range(9):
+            queue = longest(queues)
+            taken.append(queues.index(queue))
+            queue.accept()[0].close()
+    assert taken[0] == 1
+    assert taken[1:3] in ([1, 2], [2, 1])
+    assert sorted(taken[3:]) == [0, 0, 1, 1, 2, 2]
+
+
+def test_while_there_is_a_queue_no_connection_is_kept_that_would_go_before_it(start) -> None:
+    worker = start("--mpm", "event", "--processes", "1", "--threads", str(SLOTS), "--listen-backlog", "256")
+    with ExitStack() as stack:
+        first = [stack.enter_context(worker.connect()) for _ in range(SLOTS)]
+        for sock in first:
+            sock.sendall(b"GET /sleep/0.8 HTTP/1.1\r\nHost: x\r\n\r\n")
+        worker.await_board(lambda board: board["workers"]["idle"] == 0)
+        others = [stack.enter_context(worker.connect()) for _ in range(WAITING)]
+        for sock in others:
+            sock.sendall(b"GET /sleep/0.01 HTTP/1.1\r\nHost: x\r\n\r\n")
+        worker.await_board(lambda board: board["workers"]["queue"] == WAITING)
+        kept = [sock for sock in (*first, *others) if b"connection: close" not in sock.recv(4096).lower()]
+    # The last ones have nobody behind them.
+    assert len(kept) <= 3 * SLOTS
