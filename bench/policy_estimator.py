@@ -1,9 +1,13 @@
 """How well the planner knows the load, against what its window could know at best; and what a run costs.
 
-The estimate is compared with the rate that the trace asked for. Two floors: `poisson`, the error of a mean
-that forgets with the estimator's time constant on a stream of that constant rate, sqrt(rate / 2T); and
-`window`, that of the same mean over the exact arrivals of every second, lag behind the trace included: what
-the estimator would show if scoreboards told everything at once.
+An estimator that forgets over T seconds tells the mean of about so long, and only that can be right or wrong:
+`seen` is its distance from the same mean over the rates that the trace asked for, and its floor `poisson` is
+what chance leaves of such a mean, sqrt(rate / 2T).
+
+What the load does within that window is a property of the load. `instant` is the distance from the rate of
+the very second, and `best` the least that any mean that forgets could reach, its time constant chosen in
+hindsight and the exact arrivals of every second given: where `best` is high, nobody knows the load of the
+moment.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from mpm_operator.core.snapshot import Snapshot
 
 WARM_UP_S = 240
+CONSTANTS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Time constants of the means that are tried in hindsight, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,8 @@ class Errors:
 
     seen: float
     poisson: float
-    window: float
+    instant: float
+    best: float
     mean: float
     """Requests a second."""
     length_s: int
@@ -74,9 +81,12 @@ def errors(
     for arrival, _ in requests(whole, scenario):
         arrived[int(arrival)] += 1
     gain = 1 - exp(-1 / RATE_SECONDS)
-    mean, squares, count = rates[0], [0.0, 0.0, 0.0], 0
+    gains = [1 - exp(-1 / constant) for constant in CONSTANTS]
+    asked, means = rates[0], [rates[0]] * len(gains)
+    count, seen, poisson, instant, best = 0, 0.0, 0.0, 0.0, [0.0] * len(gains)
     for second, rate in enumerate(whole):
-        mean += gain * (arrived[second] - mean)
+        asked += gain * (rate - asked)
+        means = [mean + g * (arrived[second] - mean) for mean, g in zip(means, gains, strict=True)]
         if second < WARM_UP_S + skip:
             continue
         # What is shown at the end of a second was asked for within it.
@@ -84,12 +94,13 @@ def errors(
         if shown is None:
             continue
         count += 1
-        squares[0] += (shown - rate) ** 2
-        squares[1] += rate / (2 * RATE_SECONDS)
-        squares[2] += (mean - rate) ** 2
+        seen += (shown - asked) ** 2
+        poisson += asked / (2 * RATE_SECONDS)
+        instant += (shown - rate) ** 2
+        best = [square + (mean - rate) ** 2 for square, mean in zip(best, means, strict=True)]
     usual = sum(whole[WARM_UP_S + skip :]) / max(1, len(whole) - WARM_UP_S - skip)
-    seen, poisson, window = (sqrt(square / max(1, count)) / usual for square in squares)
-    return Errors(seen, poisson, window, usual, len(rates), spent)
+    shares = (sqrt(square / max(1, count)) / usual for square in (seen, poisson, instant, min(best)))
+    return Errors(*shares, usual, len(rates), spent)
 
 
 def saturated() -> Errors:

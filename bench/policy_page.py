@@ -42,9 +42,12 @@ One change at a time from K = 25, start-up 8 s, exponential, random balancer; pe
 cell: violations in percent / pod-seconds against ideal.
 """
 ESTIMATOR = """
-Root mean square error of the arrival rate against what the trace asked for. *Poisson floor*: a mean that
-forgets with the estimator's time constant, on a constant rate. *Its window's floor*: the same mean over the
-exact arrivals, its lag behind a moving trace included.
+Root mean square error of the arrival rate, which is a mean that forgets over 8 s. *Error*: against the same
+mean over the rates that the trace asked for; *floor*: what chance leaves of such a mean over Poisson
+arrivals. *Of the instant*: against the rate of the very second; *best mean's*: the same of the best of eight
+means from 1 to 128 s, chosen in hindsight over the exact arrivals. `noisy` moves by 6 % from one second to
+the next and by 12 % in four: nobody who counts arrivals knows the load of that moment within 5 %, and no pod
+that starts in seconds could follow it.
 """
 MODEL = """
 K = 25 slots a pod, 1 s of service, exponential, start-up 8 s, Poisson arrivals in each second of the trace;
@@ -116,7 +119,7 @@ def _estimates(traces: Sequence[str]) -> Iterator[tuple[str, Errors]]:
 
 def _of_estimates(estimates: dict[str, Errors]) -> Iterator[Verdict]:
     for name, seen in estimates.items():
-        ratio = seen.seen / max(seen.poisson, seen.window)
+        ratio = seen.seen / seen.poisson
         goal, met = f"estimator, {name}: rms ≤ {FLOOR_GOAL:g} × floor", ratio <= FLOOR_GOAL
         if seen.mean >= SHARE_FROM:
             goal, met = f"{goal}, ≤ {SHARE_GOAL:.0%}", met and seen.seen <= SHARE_GOAL
@@ -129,6 +132,9 @@ def _of_estimates(estimates: dict[str, Errors]) -> Iterator[Verdict]:
 
 
 def _estimator_table(estimates: dict[str, Errors]) -> str:
-    lines = ["| load | error | Poisson floor | its window's floor |", "| --- | --- | --- | --- |"]
-    rows = (f"| {name} | {e.seen:.1%} | {e.poisson:.1%} | {e.window:.1%} |" for name, e in estimates.items())
+    lines = ["| load | error | floor | of the instant | best mean's |", "| --- | --- | --- | --- | --- |"]
+    rows = (
+        f"| {name} | {e.seen:.1%} | {e.poisson:.1%} | {e.instant:.1%} | {e.best:.1%} |"
+        for name, e in estimates.items()
+    )
     return "\n".join([*lines, *rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mpm_operator.simulator.scenario import Balancer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 designs: Any = importlib.import_module("policy_designs")
+estimator: Any = importlib.import_module("policy_estimator")
 grid: Any = importlib.import_module("policy_grid")
 jobs: Any = importlib.import_module("policy_jobs")
 report: Any = importlib.import_module("policy_report")
@@ -84,6 +86,18 @@ def test_an_ablation_leaves_the_planner_as_it_was() -> None:
     before = law.staff
     jobs.run(jobs.Job("step", jobs.FIXED_SHARE, 0.0, Balancer.RANDOM, 1))
     assert law.staff is before
+
+
+@pytest.mark.parametrize("wander", [0.0, 0.06])
+def test_the_estimate_is_as_sure_as_chance_allows(wander: float) -> None:
+    """Also of a load that moves: what it does within the window is no error, and told apart from it."""
+    dice, rates = random.Random(3), [200.0]
+    for _ in range(600):
+        rates.append(rates[-1] + 200 * (wander * dice.gauss(0, 1)) + 0.1 * (200 - rates[-1]))
+    errors = estimator.errors(rates)
+    assert errors.seen <= 1.25 * errors.poisson
+    assert errors.seen <= 0.05
+    assert errors.instant >= (2 if wander else 0.9) * errors.seen
 
 
 def test_a_section_leaves_the_others_alone(tmp_path: Path) -> None:
