@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,7 +95,8 @@ class Container:
     def __init__(self, folder: Path) -> None:
         self.name = f"mpm-test-{os.getpid()}"
         self.state = f"--root={folder}/runc"
-        command = ["runc", self.state, "run", f"--bundle={folder}", self.name]
+        self.pid = folder / "pid"
+        command = ["runc", self.state, "run", f"--bundle={folder}", f"--pid-file={self.pid}", self.name]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         self.said: list[str] = []
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -108,6 +110,16 @@ class Container:
             assert time.monotonic() < end, self.said
             time.sleep(0.05)
         self.url = found[1]
+
+    def await_python(self) -> int:
+        """The process 1, as soon as it runs Python."""
+        end = time.monotonic() + 60
+        while True:
+            assert time.monotonic() < end, self.said
+            with suppress(OSError, ValueError):
+                pid = int(self.pid.read_text())
+                if "python" in os.readlink(f"/proc/{pid}/exe"):
+                    return pid
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -131,7 +143,6 @@ def container(tmp_path: Path) -> Iterator[Container]:
     images.ensure()
     found = Container(bundle(tmp_path))
     try:
-        found.await_url()
         yield found
     finally:
         if found.process.poll() is None:
@@ -144,6 +155,7 @@ def container(tmp_path: Path) -> Iterator[Container]:
 @pytest.mark.cluster  # not for the cluster itself, but for buildah and the image that it is made of
 @pytest.mark.timeout(600)
 def test_an_image_made_from_it_serves_and_ends_well(container: Container) -> None:
+    container.await_url()
     told = container.ask("/")
     assert told["ids"] == [65532] * 6
     assert told["parent"] == 1
@@ -154,3 +166,10 @@ def test_an_image_made_from_it_serves_and_ends_well(container: Container) -> Non
         assert time.monotonic() < end, "process 1 does not reap"
         time.sleep(0.1)
     assert container.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_it_ends_well_when_it_is_told_to_before_the_first_line_of_python(container: Container) -> None:
+    os.kill(container.await_python(), signal.SIGTERM)
+    assert container.process.wait(30) == 0
