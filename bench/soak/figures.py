@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from .record import busy_at_choice
 from .stage import clients, prepare, watched
 
 if TYPE_CHECKING:
@@ -47,19 +48,31 @@ def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
     }
 
 
-def undo(stage: Stage, pods: int = 20, at_least: int = 5) -> dict[str, Any]:
-    """Load comes back while a quarter of the pods quiesces: seconds until these serve again, pods created.
+POD_SLOTS = 4
+HIGH, LOW = 112, 5
+"""Milliseconds a request takes: at 250 requests/s 28 or 1.3 busy slots, for which 22 pods or 1 are needed."""
 
-    The load that comes back needs nearly all of them.
+
+def undo(stage: Stage, pods: int = 22, at_least: int = 5) -> dict[str, Any]:
+    """Load falls until a quarter of the pods quiesces, and comes back: seconds until these serve again, and
+    pods created meanwhile. There is room for many more.
     """
+    mpm = {
+        "threadsPerChild": POD_SLOTS,
+        "threadLimit": POD_SLOTS,
+        "startServers": pods,
+        "maxRequestWorkers": pods * 2 * POD_SLOTS,
+    }
+    record = stage.record
     with watched(stage):
-        mpm = {"threadsPerChild": 2, "threadLimit": 2, "startServers": pods, "maxRequestWorkers": 60}
         prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
-        with clients(stage, CLIENTS, PERIOD, 5):
-            time.sleep(8)
+        with clients(stage, CLIENTS, PERIOD, HIGH):
+            time.sleep(15)
             stage.change({"scaling": {"minReplicas": 1}})
-            record = stage.record
+            time.sleep(15)
+            steady = len(stage.serving())
+            stage.demand(LOW)
 
             def leaving() -> set[str]:
                 with record.lock:
@@ -73,10 +86,10 @@ def undo(stage: Stage, pods: int = 20, at_least: int = 5) -> dict[str, Any]:
 
             stage.until("pods to quiesce", lambda: len(leaving()) >= at_least, 60)
             there = set(record.pods)
-            stage.demand(130)
+            stage.demand(HIGH)
             began = time.time()
             quiet = leaving()
-            time.sleep(10)
+            time.sleep(15)
     again = {}
     for name in quiet:
         pod = record.pods[name]
@@ -85,10 +98,14 @@ def undo(stage: Stage, pods: int = 20, at_least: int = 5) -> dict[str, Any]:
         )
     back = [at - began for at in again.values() if at is not None]
     return {
+        "pods": steady,
         "quiescing": len(quiet),
         "serve_again": len(back),
+        "first_s": round(min(back), 2) if back else None,
         "last_s": round(max(back), 2) if back else None,
         "new_pods": len(set(record.pods) - there),
+        "busy_at_choice": busy_at_choice(record),
+        "replicas": [(round(at - began, 1), number) for at, number in record.replicas],
         "requests": record.summary["requests"],
         "failed": len(record.failures),
     }

@@ -214,7 +214,7 @@ def busy_when_scaled_in(record: Record) -> dict[str, int]:
 
 
 def busy_at_choice(record: Record) -> dict[str, int]:
-    """Busy slots of the pods when they quiesced, by the line that says so, and what newest-first would have hit.
+    """Busy slots of the pods by the line in which they quiesce, and what newest-first would have hit.
 
     Newest-first, as a ReplicaSet without deletion costs chooses among ready pods: those created last.
     """
