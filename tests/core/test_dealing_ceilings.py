@@ -194,6 +194,60 @@ def test_threads_per_child_is_changed_live_within_the_ceiling(effective: Callabl
     assert (lower, raised) == ({"shop-1": {"threadsPerChild": 10}}, {})
 
 
+def test_a_server_more_waits_for_the_memory_that_it_needs(effective: Callable[..., Any]) -> None:
+    """100 MiB a server: two of them do not fit into nine tenths of 200, but into those of 256."""
+    directives = effective({"processesPerPod": 2, "maxRequestWorkers": 50, "threadsPerChild": 25})
+    pod = ready("shop-1", rss=100 << 20, memory_limit=200 << 20)
+    assert controls_of(Snapshot(directives, (pod,), 1, fresh(0.0))) == ({}, {})
+    pod = ready("shop-1", rss=100 << 20, memory_limit=256 << 20)
+    asked = controls_of(Snapshot(directives, (pod,), 1, fresh(0.0)))
+    assert asked == ({}, {"shop-1": {"processes": 2}})
+
+
+def test_a_server_less_waits_for_nothing_and_counts_until_it_has_gone(effective: Callable[..., Any]) -> None:
+    directives = effective({"processesPerPod": 1, "maxRequestWorkers": 75, "threadsPerChild": 25})
+    two = LINE.settings | {"processes": 2}
+    pods = (ready("shop-1", servers=2, total=50, settings=two), ready("shop-2"))
+    lower, raised = controls_of(Snapshot(directives, pods, 2, fresh(0.0)))
+    assert (lower, raised) == ({"shop-1": {"processes": 1}}, {}), "no burst for anybody meanwhile"
+    pods = (ready("shop-1", servers=2, total=25), ready("shop-2"))
+    assert controls_of(Snapshot(directives, pods, 2, fresh(0.0))) == ({}, {}), "the other still finishes"
+    pods = (ready("shop-1"), ready("shop-2"))
+    raised = {name: {"threadsCeiling": 37} for name in ("shop-1", "shop-2")}
+    assert controls_of(Snapshot(directives, pods, 2, fresh(0.0))) == ({}, raised)
+
+
+def test_servers_that_a_pod_was_told_to_have_are_counted_before_they_are_seen(
+    effective: Callable[..., Any],
+) -> None:
+    """Two are asked for, then one again: the call may still arrive, or its fork be on the way."""
+    directives = effective({"processesPerPod": 2, "maxRequestWorkers": 75, "threadsPerChild": 25})
+    snapshot = Snapshot(directives, (ready("shop-1"),), 1, fresh(0.0))
+    first = plan(snapshot, 100.0)
+    assert [dict(control.changes) for control in first.controls] == [{"processes": 2}]
+    assert first.memory is not None
+    directives = effective({"processesPerPod": 1, "maxRequestWorkers": 75, "threadsPerChild": 25})
+    told = replace(snapshot, effective=directives, memory=first.memory)
+    assert controls_of(told, 101.0) == ({}, {"shop-1": {"threadsCeiling": 37}})
+    coming = LINE.settings | {"processes": 2}
+    shown = replace(told, pods=(ready("shop-1", at=101.0, sequence=1, settings=coming),), memory=fresh(0.0))
+    lower, raised = controls_of(shown, 101.0)
+    assert (lower, raised) == ({"shop-1": {"processes": 1}}, {})
+
+
+def test_servers_are_under_way_until_all_pods_have_them(effective: Callable[..., Any]) -> None:
+    """A pod without memory for another one is sent nothing, and yet not all is done."""
+    directives = effective({"processesPerPod": 2, "maxRequestWorkers": 50, "threadsPerChild": 25})
+    pod = ready("shop-1", rss=200 << 20, memory_limit=256 << 20)
+    decided = plan(Snapshot(directives, (pod,), 1, fresh(0.0)), 100.0)
+    assert decided.controls == ()
+    (said,) = (one for one in decided.conditions if one.type == "Progressing")
+    assert (said.reason, "2 servers" in said.message) == ("SettingsChanging", True)
+    two = ready("shop-1", servers=2, settings=LINE.settings | {"processes": 2})
+    decided = plan(Snapshot(directives, (two,), 1, fresh(0.0)), 100.0)
+    assert {one.reason for one in decided.conditions} >= {"Settled", "Serving"}
+
+
 def test_settings_that_differ_are_mended_and_others_left_alone(effective: Callable[..., Any]) -> None:
     directives = effective({"maxRequestWorkers": 25, "threadsPerChild": 25})
     settings = {**LINE.settings, "timeoutSeconds": 300, "keepAlive": False, "somethingNew": 7}

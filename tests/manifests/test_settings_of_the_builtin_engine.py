@@ -23,6 +23,8 @@ SPEC = {
         "threadLimit": 9,
         "listenBacklog": 100,
         "maxConnectionsPerChild": 11,
+        "maxRssBytes": 31,
+        "requestTimeoutSeconds": 37,
         "gracefulShutdownTimeoutSeconds": 13,
         "asyncRequestWorkerFactor": 3,
     },
@@ -60,6 +62,9 @@ def test_the_worker_reads_back_what_was_written(spec: WebServerSpec, tmp_path: P
         "keep_alive_timeout": 19,
         "max_keep_alive_requests": 23,
         "max_connections_per_child": 11,
+        "max_rss": 31,
+        "request_timeout": 37,
+        "server_limit": 32,
         "graceful_timeout": 13,
         "drain_delay": 3,
         "limit_request_body": 29,
@@ -81,6 +86,8 @@ def test_every_live_setting_has_the_value_that_takes_effect(spec: WebServerSpec)
         "maxKeepAliveRequests": 23,
         "limitRequestBodyBytes": 29,
         "maxConnectionsPerChild": 11,
+        "maxRssBytes": 31,
+        "requestTimeoutSeconds": 37,
         "gracefulShutdownTimeoutSeconds": 13,
         "asyncRequestWorkerFactor": 3,
     }
@@ -93,14 +100,17 @@ def test_each_mpm_is_called_as_the_worker_calls_it(mpm: str, tmp_path: Path) -> 
     (tmp_path / "mpm.toml").write_text(engine(spec.engine).config(spec, effective)["mpm.toml"])
     read = options.load(["--config", str(tmp_path / "mpm.toml")], {})
     assert (read.mpm, read.processes) == (mpm.lower(), effective.processes_per_pod)
+    assert read.max_rss is None, "left out: the supervisor's own guard"
     assert read.warnings == ()
 
 
 def test_a_pod_that_starts_again_stays_what_its_template_made_it(spec: WebServerSpec, tmp_path: Path) -> None:
     """Its command line wins over the file, which is of the newest spec already."""
-    newer = msgspec.convert({"app": {"module": "shop:broken"}, "mpm": {"type": "Prefork"}}, WebServerSpec)
+    mpm = {"type": "Prefork", "processesPerPod": 100, "maxRequestWorkers": 100}
+    newer = msgspec.convert({"app": {"module": "shop:broken"}, "mpm": mpm}, WebServerSpec)
     (tmp_path / "mpm.toml").write_text(engine(newer.engine).config(newer, normalise(newer)[0])["mpm.toml"])
     arguments = engine(spec.engine).arguments(spec, normalise(spec)[0])
     read = options.load(["--config", str(tmp_path / "mpm.toml"), *arguments], {})
-    assert (read.app, read.mpm, read.processes) == ("shop.wsgi:application", "worker", 2)
+    assert (read.app, read.mpm) == ("shop.wsgi:application", "worker")
+    assert (read.server_limit, read.processes) == (32, 32), "no more than it could ever have"
     assert (read.thread_limit, read.listen_backlog, read.extended_status) == (9, 100, True)

@@ -143,8 +143,8 @@ class Settings:
     maxKeepAliveRequests: int
     limitRequestBodyBytes: int
     maxConnectionsPerChild: int
-    maxRssBytes: int | None
-    """None: what the memory limit leaves."""
+    maxRssBytes: int
+    """-1: what the memory limit leaves."""
     requestTimeoutSeconds: float
     gracefulShutdownTimeoutSeconds: float
     asyncRequestWorkerFactor: float
@@ -163,7 +163,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "maxKeepAliveRequests": (0, 1 << 31),
     "limitRequestBodyBytes": (0, 1 << 50),
     "maxConnectionsPerChild": (0, 1 << 31),
-    "maxRssBytes": (0, 1 << 50),
+    "maxRssBytes": (-1, 1 << 50),
     "requestTimeoutSeconds": (0, 86400),
     "gracefulShutdownTimeoutSeconds": (0, 86400),
     "asyncRequestWorkerFactor": (0.1, 10000),
@@ -201,8 +201,6 @@ def parse_changes(document: dict[str, Any], thread_limit: int, process_limit: in
         if name == "keepAlive":
             if not isinstance(value, bool):
                 raise BadChange("expected true or false", name)
-            continue
-        if name == "maxRssBytes" and value is None:
             continue
         number(name, value, *bounds[name], whole=name not in _FRACTIONS)
     return document

@@ -29,10 +29,9 @@ class LiveSettings:
         return self._cells[Live.REQUEST_TIMEOUT] / 1000
 
     @property
-    def max_rss(self) -> int | None:
-        """Bytes; 0: any number of them, None: what the memory limit leaves."""
-        most = self._cells[Live.MAX_RSS]
-        return None if most < 0 else most
+    def max_rss(self) -> int:
+        """Bytes; 0: any number of them, -1: what the memory limit leaves."""
+        return self._cells[Live.MAX_RSS]
 
     @property
     def threads(self) -> int:

@@ -83,7 +83,7 @@ class Supervisor:
             maxKeepAliveRequests=options.max_keep_alive_requests,
             limitRequestBodyBytes=options.limit_request_body,
             maxConnectionsPerChild=options.max_connections_per_child,
-            maxRssBytes=options.max_rss,
+            maxRssBytes=-1 if options.max_rss is None else options.max_rss,
             requestTimeoutSeconds=options.request_timeout,
             gracefulShutdownTimeoutSeconds=options.graceful_timeout,
             asyncRequestWorkerFactor=options.async_request_worker_factor,
@@ -365,7 +365,7 @@ class Supervisor:
         live[Live.MAX_KEEP_ALIVE_REQUESTS] = settings.maxKeepAliveRequests
         live[Live.LIMIT_REQUEST_BODY] = settings.limitRequestBodyBytes
         live[Live.MAX_CONNECTIONS_PER_CHILD] = settings.maxConnectionsPerChild
-        live[Live.MAX_RSS] = -1 if settings.maxRssBytes is None else settings.maxRssBytes
+        live[Live.MAX_RSS] = settings.maxRssBytes
         live[Live.REQUEST_TIMEOUT] = round(settings.requestTimeoutSeconds * 1000)
         live[Live.ASYNC_FACTOR] = round(settings.asyncRequestWorkerFactor * 1000)
         self.brood.wanted = settings.processes

@@ -109,7 +109,7 @@ class Watch:
         if grown < _GROWN * process.rss_when_ready:
             return False
         most, allowed = self._live.max_rss, resources.allowed
-        if most is not None:
+        if most >= 0:
             return 0 < most * (1 - spread(process.pid)) <= process.rss_when_ready + grown
         limit = allowed.memory
         return 0 < _FULL * limit <= allowed.memory_used and grown >= _GROWN_OF_LIMIT * limit

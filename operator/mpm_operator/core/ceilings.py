@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .footprint import has_room
 from .plan import Control
 from .snapshot import PodState
 from .survey import is_silent
@@ -116,9 +117,12 @@ def deal(
         cap = effective.thread_limit
         if 0 < report.thread_limit < cap:
             cap = report.thread_limit
-        servers = report.servers
+        # What it was told to have it will have, and what it has may take long to finish.
+        servers = max(report.servers, int(report.settings.get("processes", 1)))
+        if pod.name in open_grants and not open_grants[pod.name].refused:
+            servers = max(servers, int(open_grants[pod.name].changes.get("processes", 1)))
         if not pod.current:
-            servers = max(1, servers, int(report.settings.get("processes", 1)))
+            servers = max(1, servers)
             cap = report.threads_ceiling
         elif servers < processes:
             servers = processes
@@ -248,7 +252,7 @@ def _changes(
     if "processes" in rest:
         if rest["processes"] < live["processes"]:
             cuts["processes"] = rest.pop("processes")
-        elif not may_grow:
+        elif not (may_grow and has_room(seat.report, effective.processes_per_pod)):
             del rest["processes"]
     if ceiling < seat.ceiling:
         cuts["threadsCeiling"] = ceiling

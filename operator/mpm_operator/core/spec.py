@@ -161,6 +161,20 @@ class MPMDirectives(_Value, frozen=True):
             "pod; 0 = never."
         ),
     ] = 0
+    max_rss_bytes: Annotated[
+        Annotated[int, Meta(ge=0, le=2**50)] | None,
+        Meta(
+            description="Resident memory at which a server is recycled inside its pod; 0 = never; left out: "
+            "the one that has grown most, when four fifths of the pod's memory limit are in use."
+        ),
+    ] = None
+    request_timeout_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="A request that runs for longer has its stack logged and its server recycled; 0 = "
+            "never."
+        ),
+    ] = 0
     async_request_worker_factor: Annotated[
         Annotated[int, Meta(ge=1, le=1000)],
         Meta(
@@ -184,7 +198,10 @@ class MPMDirectives(_Value, frozen=True):
     ] = 60
     processes_per_pod: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
-        Meta(description="Servers packed into one pod; left out: 1 for Worker and Event, 8 for Prefork."),
+        Meta(
+            description="Servers packed into one pod, changed live up to 32 (or twice what the pods were "
+            "made for); left out: 1 for Worker and Event, 8 for Prefork."
+        ),
     ] = None
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .protocol import Setting
 
 CONFIG_FILE = "mpm.toml"
-_FIXED = ("mpm", "processes", "thread-limit", "listen-backlog", "extended-status")
+_FIXED = ("mpm", "server-limit", "thread-limit", "listen-backlog", "extended-status")
 
 
 class BuiltinEngine:
@@ -37,6 +37,7 @@ class BuiltinEngine:
         return {
             "app": spec.app.module,
             "mpm": str(effective.mpm),
+            "serverLimit": effective.process_limit,
             "threadLimit": effective.thread_limit,
             "listenBacklog": effective.listen_backlog,
             "extendedStatus": spec.extended_status,
@@ -44,11 +45,14 @@ class BuiltinEngine:
 
 
 def options(spec: WebServerSpec, effective: Effective) -> dict[str, str | int | bool]:
-    """The worker's long options, without the dashes in front, in the order of its help."""
-    return {
+    """The worker's long options, without the dashes in front."""
+    most = effective.max_rss_bytes
+    guard: dict[str, str | int | bool] = {} if most < 0 else {"max-rss": most}
+    return guard | {
         "app": spec.app.module,
         "mpm": str(effective.mpm).lower(),
-        "processes": effective.processes_per_pod,
+        "processes": effective.boot_processes,
+        "server-limit": effective.process_limit,
         "threads": effective.threads_per_child,
         "thread-limit": effective.thread_limit,
         "listen-backlog": effective.listen_backlog,
@@ -57,6 +61,7 @@ def options(spec: WebServerSpec, effective: Effective) -> dict[str, str | int | 
         "keep-alive-timeout": effective.keep_alive_timeout_seconds,
         "max-keep-alive-requests": effective.max_keep_alive_requests,
         "max-connections-per-child": effective.max_connections_per_child,
+        "request-timeout": effective.request_timeout_seconds,
         "graceful-timeout": effective.graceful_shutdown_timeout_seconds,
         "drain-delay": effective.drain_delay_seconds,
         "limit-request-body": effective.limit_request_body_bytes,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.engines.builtin import BuiltinEngine
@@ -45,6 +48,14 @@ def given(document: Document) -> Given:
     return Given(document, effective, tuple(corrections))
 
 
+def _as_made(edited: Given, now: Given) -> Given:
+    """What the file asks for, of pods made for as many servers as those that run if that will do."""
+    kept = replace(edited.effective, made_for=now.effective.made_for)
+    if kept.processes_per_pod > kept.process_limit:
+        return edited
+    return dataclasses.replace(edited, effective=kept)
+
+
 class Edits:
     """Watches one file. Polled, not by inotify: editors replace the file, and each second is soon enough."""
 
@@ -62,7 +73,7 @@ class Edits:
         if stamp == self._seen:
             return None
         self._seen = stamp
-        edited = given(load(self._file))
+        edited = _as_made(given(load(self._file)), now)
         before, after = now.rollout(), edited.rollout()
         if names := [name for name in before if before[name] != after[name]]:
             raise NeedsNewStart(f"{self._file}: {', '.join(names)} changed")
