@@ -36,6 +36,30 @@ def test_threads_change_without_a_new_process_and_without_a_lost_request(tmp_pat
         assert processes == run.workers()
 
 
+def test_servers_come_and_go_beside_the_ones_that_stay(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    with Running(file) as run:
+        url, answers = run.serving(), []
+        slow = threading.Thread(target=lambda: answers.append(get(f"{url}/?1.5")))
+        slow.start()
+        before = run.workers()
+        edit(file, WEBSERVER.replace("threadsPerChild: 2", "threadsPerChild: 2, processesPerPod: 3"))
+        assert eventually(lambda: re.search(r"pods 1/1 threads 6 ", run.lines[-1]) is not None)
+        assert before < run.workers()
+        edit(file, WEBSERVER)
+        assert eventually(lambda: re.search(r"pods 1/1 threads 2 ", run.lines[-1]) is not None)
+        assert eventually(lambda: run.workers() == before)
+        slow.join()
+        assert answers == [b"ok\n"]
+        edit(
+            file,
+            WEBSERVER.replace("threadsPerChild: 2", "threadsPerChild: 1, processesPerPod: 33").replace(
+                ": 8", ": 99"
+            ),
+        )
+        run.hear(r"serverLimit changed: end this run and start it again")
+
+
 def test_new_pods_start_with_the_edit(tmp_path: Path) -> None:
     file = write(tmp_path)
     with Running(file) as run:

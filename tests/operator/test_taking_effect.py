@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from testcluster import faults
 
+from mpm_operator.manifests.pod import resources
+
 if TYPE_CHECKING:
     from .conftest import Stage
 
@@ -21,6 +23,9 @@ LIVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"mpm": {"gracefulShutdownTimeoutSeconds": 30}}, {"gracefulShutdownTimeoutSeconds": 30}),
     ({"mpm": {"threadsPerChild": 4}}, {"threadsPerChild": 4}),
     ({"mpm": {"threadsPerChild": 5}}, {"threadsPerChild": 5}),
+    ({"mpm": {"requestTimeoutSeconds": 90}}, {"requestTimeoutSeconds": 90}),
+    ({"mpm": {"maxRssBytes": 1 << 29}}, {"maxRssBytes": 1 << 29}),
+    ({"mpm": {"maxRssBytes": None}}, {"maxRssBytes": -1}),
     ({"http": {"timeoutSeconds": 45}}, {"timeoutSeconds": 45}),
     ({"http": {"keepAlive": False}}, {"keepAlive": False}),
     ({"http": {"keepAliveTimeoutSeconds": 7}}, {"keepAliveTimeoutSeconds": 7}),
@@ -32,6 +37,7 @@ ROLLING: list[dict[str, Any]] = [
     {"mpm": {"listenBacklog": 100}},
     {"mpm": {"threadLimit": 8}},
     {"mpm": {"type": "Worker"}},
+    {"mpm": {"processesPerPod": 2}, "scaling": {"resize": "Never"}},
     {"extendedStatus": True},
     {"podTemplate": {"metadata": {"annotations": {"team": "shop"}}}},
 ]
@@ -62,6 +68,29 @@ def test_each_live_directive_reaches_the_pods_without_a_restart(shop: Stage) -> 
     shop.patch({"spec": {"mpm": {"threadsPerChild": 3}}})
     shop.until(lambda: shop.status()["threadsPerChild"] == 3, 15, "the status, when the scoreboards show it")
     shop.until(lambda: shop.condition("Progressing") == ("False", "Settled"), 15, "the end of the change")
+
+
+def test_servers_come_and_go_in_pods_that_stay(shop: Stage) -> None:
+    """Two, four, one: no new ReplicaSet, memory in place, and the status awaits the scoreboards."""
+    shop.patch({"spec": {"mpm": {"processesPerPod": 2}}})
+    settled = lambda: shop.condition("Progressing") == ("False", "Settled")  # noqa: E731
+    before, sets = uids(shop), {one["metadata"]["uid"] for one in shop.all("replicasets")}
+    failures = [shop.load(1, 90, "--keep-alive"), shop.load(1, 90)]
+    for servers in (2, 4, 1):
+        shop.patch({"spec": {"mpm": {"processesPerPod": servers}}})
+        shop.until(
+            lambda n=servers: {board["servers"] for board in shop.boards()} == {n}, 30, f"{servers} servers"
+        )  # type: ignore[misc]
+        shop.until(settled, 20, "the end of the change")
+        shown = shop.status()["effective"]["processesPerPod"]
+        assert (shown, {board["settings"]["processes"] for board in shop.boards()}) == (servers, {servers})
+    assert before <= uids(shop)
+    assert {one["metadata"]["uid"] for one in shop.all("replicasets")} == sets
+    (worker,) = shop.pods()[0]["spec"]["containers"]
+    assert worker["resources"]["limits"]["memory"] == resources(4)["limits"]["memory"], "is never lowered"
+    for load in shop.loads:
+        load.terminate()
+    assert [failed() for failed in failures] == [[], []]
 
 
 def test_a_setting_that_a_pod_does_not_take_yet_is_not_told_as_done(shop: Stage) -> None:
