@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import struct
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ try:
 except ImportError:
     MODULES = []  # test_both_twins says where that is right
 
+WAITERS = [compiled.PureWaiter, *(module.Waiter for module in MODULES)]
 READERS = [os.read, *(module.receive for module in MODULES)]
 SENDERS = [module.transmit for module in MODULES]
 
@@ -52,6 +55,38 @@ def test_what_has_come_is_read_in_one_go(pair: Pair, read: Callable[[int, int], 
     while len(ours.recv(size, socket.MSG_PEEK)) < size:
         select.select([ours], [], [], 1)
     assert read(ours.fileno(), 131072) == data
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_what_comes_is_awaited_for_a_time(pair: Pair, waiter: type[compiled.PureWaiter]) -> None:
+    ours, theirs = pair
+    one = waiter(ours.fileno())
+    assert not one.wait(0.001)
+    assert one.receive(0.001, 65536) is None
+    theirs.sendall(b"abc")
+    assert one.wait(10)
+    assert one.receive(10, 65536) == b"abc"
+    theirs.close()
+    assert one.receive(10, 65536) == b""
+
+
+@pytest.mark.parametrize("waiter", WAITERS)
+def test_a_wait_gives_way_to_other_threads_and_to_signals(
+    pair: Pair, waiter: type[compiled.PureWaiter]
+) -> None:
+    ours, theirs = pair
+    heard: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: (heard.append(number), theirs.send(b"x")))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        one = waiter(ours.fileno())
+        assert one.wait(10) or one.wait(10)  # a signal may end the first
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert heard == [signal.SIGALRM]
+    threading.Timer(0.05, theirs.send, [b"y"]).start()
+    ours.recv(10)
+    assert one.receive(10, 65536) == b"y"
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -31,6 +31,14 @@ cdef extern from "sys/epoll.h" nogil:
         epoll_data data
     int epoll_wait(int epoll, epoll_event *events, int most, int milliseconds)
 
+cdef extern from "poll.h" nogil:
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int wait_for "poll"(pollfd *descriptors, unsigned long count, int milliseconds)
+    short POLLIN
+
 cdef extern from "time.h" nogil:
     ctypedef int clockid_t
     cdef struct timespec:
@@ -53,7 +61,7 @@ cdef enum:
     EVENTS_MOST = 128
 
 
-def receive(int descriptor, Py_ssize_t most):
+cpdef receive(int descriptor, Py_ssize_t most):
     """As os.read of a socket that does not block: BlockingIOError when nothing is there.
 
     Most of what comes is short, and a buffer of `most` bytes for it would be made and cut each time.
@@ -92,6 +100,28 @@ cdef Py_ssize_t take(int descriptor, char *into, Py_ssize_t most) except -1:
             return count
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
+
+
+cdef class Waiter:
+    """`mpm_worker.compiled.PureWaiter`."""
+
+    cdef pollfd watched
+
+    def __init__(self, int descriptor):
+        self.watched.fd, self.watched.events = descriptor, POLLIN
+
+    cpdef bint wait(self, double seconds) except -1:
+        cdef int left = <int>(seconds * 1000 + 1), count
+        with nogil:
+            count = wait_for(&self.watched, 1, left)
+        if count < 0:
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            PyErr_CheckSignals()
+        return count > 0
+
+    def receive(self, double seconds, Py_ssize_t most):
+        return receive(self.watched.fd, most) if self.wait(seconds) else None
 
 
 def transmit(int descriptor, bytes data):

@@ -145,6 +145,11 @@ class Connection:
         return self._error is None and self.body_done and not self._data.strip(b"\r\n")
 
     @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing to do before more bytes have come."""
+        return not (self._data or self._left or self._chunks is not None or self._error is not None)
+
+    @property
     def error(self) -> ProtocolError | None:
         """What ended this stream of requests, once it has come out."""
         return self._error

@@ -16,7 +16,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from mpm_worker.child import serve_slot
-from mpm_worker.compiled import receive
+from mpm_worker.compiled import Waiter
 from mpm_worker.http import ProtocolError
 from mpm_worker.say import say
 from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ
@@ -32,6 +32,7 @@ _SLICE = 1.0
 """Longest sleep in seconds: the net under a wake-up that went to a process which died of it."""
 _LINGER = 2.0
 """Seconds a client that may still be sending is awaited (httpd's SECONDS_TO_LINGER)."""
+_PIECE = 65536
 _PAUSE = 0.1
 """Seconds without accepting after the process ran out of descriptors."""
 
@@ -173,8 +174,7 @@ def _quiet(bell: int) -> None:
 
 def converse(child: Child, client: Client, slot: Slot) -> None:
     """All requests of one connection, in the thread that accepted it."""
-    waiter = select.poll()
-    waiter.register(client.descriptor, select.POLLIN)
+    waiter = Waiter(client.descriptor)
     while (request := _await_request(child, client, slot, waiter)) is not None:
         outcome = serve_slot(child, client, request, slot)
         if not outcome.keep_alive:
@@ -187,11 +187,14 @@ def converse(child: Child, client: Client, slot: Slot) -> None:
         slot.state(KEEPALIVE)
 
 
-def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll) -> Request | None:
+def _await_request(child: Child, client: Client, slot: Slot, waiter: Waiter) -> Request | None:
     """The next request of the connection; None when it is to be closed."""
     connection = client.connection
     started = 0.0  # when the first byte of a head was seen
     last = False  # what arrived this moment is still read before time is over
+    if connection.at_rest:
+        # Most have their next request here within the first slice: for them no clock is read.
+        _receive(client, waiter, min(_SLICE, child.live.keep_alive_timeout))
     while True:
         try:
             request = connection.next_request()
@@ -204,6 +207,7 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll
             if idle:
                 left = client.since + child.patience(client) - now
             else:
+                slot.state(READ)
                 started = started or now
                 left = started + child.live.timeout - now
             if left <= 0 and last:
@@ -211,10 +215,7 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll
                     return None
                 raise connection.refuse(408, "the request head did not arrive in time")
             last = left <= 0
-            if _receive(client, waiter, max(0.0, min(left, _SLICE))) and not connection.idle():
-                slot.state(READ)
-        except BlockingIOError:
-            continue
+            _receive(client, waiter, max(0.0, min(left, _SLICE)))
         except ProtocolError as error:
             slot.done(reject(client.sock, error))
             child.logged(client, None, error.status, 0, slot)
@@ -222,19 +223,17 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: select.poll
             return None
 
 
-def _receive(client: Client, waiter: select.poll, seconds: float) -> bool:
-    """Whether something has arrived within that time, if only the end."""
-    if client.transport is not None:  # what it holds already no poll(2) sees
-        try:
-            client.connection.receive(client.transport.read())
-        except BlockingIOError:
-            waiter.poll(seconds * 1000 + 1)
-            return False
-        return True
-    if not waiter.poll(seconds * 1000 + 1):
-        return False
-    client.connection.receive(receive(client.descriptor, 65536))
-    return True
+def _receive(client: Client, waiter: Waiter, seconds: float) -> None:
+    """Take what arrives within that time, if anything does."""
+    transport = client.transport
+    try:
+        data = waiter.receive(seconds, _PIECE) if transport is None else transport.read()
+    except BlockingIOError:
+        if transport is not None:  # read first, since poll(2) does not see what it holds already
+            waiter.wait(seconds)
+        return
+    if data is not None:
+        client.connection.receive(data)
 
 
 def linger(sock: socket.socket, slot: Slot) -> None:
