@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from .service import Batch, gather
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -29,7 +31,7 @@ BALANCER_SECONDS = 60.0
 EVEN, UNEVEN = 0.4, 0.6
 """Below EVEN the pods are one queue, until UNEVEN; random dealing gives 1, round robin more than a half."""
 SERVICE_SECONDS = 30.0
-"""Time constant of the service time: it changes slowly, and rare completions must not shake it."""
+"""Time constant of the service time: rare completions must not shake it; `service` tells a change."""
 JUMP_SIGMAS = 4.0
 """A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of
 the way is gone at once, and after a second one on the same side the mean begins anew."""
@@ -61,6 +63,8 @@ class Load(Struct, frozen=True):
     held: float = 0.0
     burnt: float = 0.0
     """CPU seconds of the same completions."""
+    batch: Batch = field(default_factory=Batch)
+    """The last completions, by which a change of the service time is known."""
     waited: float = 0.0
     """Seconds that requests held a slot without a CPU, fading slowly, and the CPU seconds of the same
     requests: only from pods that were in use and not short of CPU."""
@@ -200,6 +204,7 @@ def _sample(
         gain = 1.0 if jump == load.jump else max(gain, 0.5)
         samples = 2 if jump == load.jump else samples
     fade = exp(-passed / SERVICE_SECONDS)
+    batch, anew = gather(load.batch, load.service_seconds, served, held, burnt)
     still = queue > 0 and idle == 0 and abs(queue - load.queue_before) <= max(1.0, 0.1 * done * passed)
     return Load(
         pods=bases,
@@ -210,9 +215,10 @@ def _sample(
         # Falls fast and rises slowly: slots that long requests hold stay busy, and only they shall show here.
         # The plain mean would be too high, for pods send a line just when they run full.
         inside=load.inside + (max(gain, 0.5) if busy < load.inside else gain) * (busy - load.inside),
-        served=load.served * fade + served,
-        held=load.held * fade + held,
-        burnt=load.burnt * fade + burnt,
+        served=batch.served if anew else load.served * fade + served,
+        held=batch.held if anew else load.held * fade + held,
+        burnt=batch.burnt if anew else load.burnt * fade + burnt,
+        batch=batch,
         dispersion=load.dispersion,
         pooled=load.pooled,
         overflowing=overflowing,
