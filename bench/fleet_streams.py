@@ -31,7 +31,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encod
 SETTINGS = {
     "threadsPerChild": 25, "processes": 1, "timeoutSeconds": 60, "keepAlive": True,
     "keepAliveTimeoutSeconds": 5, "maxKeepAliveRequests": 100, "limitRequestBodyBytes": 1073741824,
-    "maxConnectionsPerChild": 0, "gracefulShutdownTimeoutSeconds": 60, "asyncRequestWorkerFactor": 2,
+    "maxConnectionsPerChild": 0, "maxRssBytes": -1, "requestTimeoutSeconds": 0,
+    "gracefulShutdownTimeoutSeconds": 60, "asyncRequestWorkerFactor": 2,
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ new template's may be another MPM's; MaxRequestWorkers may cut it, nothing raise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from .footprint import has_room
 from .plan import Control
 from .snapshot import PodState
-from .survey import is_silent
+from .survey import SILENT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -74,7 +74,7 @@ class Deal(Struct, frozen=True):
     """Pods that may be created now."""
 
 
-class _Seat(NamedTuple):
+class _Seat(Struct, frozen=True):
     """A pod whose ceiling can be changed."""
 
     pod: Pod
@@ -104,6 +104,7 @@ def deal(
     seats: list[_Seat] = []
     fixed = boot * (seen.unseen + surge)
     claimed = fixed
+    settings: Mapping[str, Setting] | None = None
     for pod in (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken):
         report = pod.report
         if report is None:
@@ -118,7 +119,11 @@ def deal(
         if 0 < report.thread_limit < cap:
             cap = report.thread_limit
         # What it was told to have it will have, and what it has may take long to finish.
-        servers = max(report.servers, int(report.settings.get("processes", 1)))
+        if report.settings is not settings:
+            # Pods that say the same share it, so it is looked at once.
+            settings = report.settings
+            told = int(settings.get("processes", 1))
+        servers = told if told > report.servers else report.servers
         if pod.name in open_grants and not open_grants[pod.name].refused:
             servers = max(servers, int(open_grants[pod.name].changes.get("processes", 1)))
         if not pod.current:
@@ -130,7 +135,9 @@ def deal(
         if claim < report.total:
             claim = report.total
         claimed += claim
-        if report.state in _DEAF or is_silent(pod, now):
+        if (
+            report.state is not PodState.SERVING and report.state in _DEAF
+        ) or now - report.at > SILENT_SECONDS:
             fixed += claim
         else:
             seats.append(_Seat(pod, report, servers, ceiling, cap))
@@ -185,13 +192,13 @@ def _share_out(
     budget = limit - claimed - boot * fits
     short = 0
     for seat in seats:
-        missing = min(level, seat.cap) - seat.ceiling
+        missing = (level if level < seat.cap else seat.cap) - seat.ceiling
         if missing > 0:
             short += missing * seat.servers
     # Who has more than an equal share gives it back when it is missing elsewhere, and only then.
     over = budget < short
     wishes = _wishes(effective)
-    settled = {**wishes, "threadsPerChild": effective.threads_per_child}
+    settled: Mapping[str, Setting] = effective.settings
     lower: list[Control] = []
     controls: list[Control] = []
     # The busiest first: where the budget does not reach for all, it goes where threads are short.
@@ -200,7 +207,10 @@ def _share_out(
     for seat in seats:
         ceiling = seat.report.threads_ceiling
         target = level if level < seat.cap else seat.cap
-        if seat.ceiling == ceiling == target and seat.report.settings == settled:
+        live = seat.report.settings
+        if seat.ceiling == ceiling == target and (live is settled or live == settled):
+            # The next pod's are most often the same object, which need not be compared.
+            settled = live
             continue
         if seat.ceiling > target and (over or ceiling > seat.cap):
             ceiling = target
