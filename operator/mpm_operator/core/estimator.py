@@ -156,7 +156,8 @@ def observe(
         if report.overflows > old.overflows:
             overflowing = True
         # One CPU a server at most: without a limit the quota is the node's, and an interpreter has one lock.
-        allowed = passed * min(report.cpu_quota, max(1, report.servers)) * 1000
+        cpus = report.servers or 1
+        allowed = passed * (report.cpu_quota if report.cpu_quota < cpus else cpus) * 1000
         if wall >= LEAST_USE * 1000 * passed and 0 <= cpu <= MOST_CPU * allowed:
             # Processor sharing: at a use u computing takes 1 / (1 - u) times as long as alone.
             alone = wall - cpu * allowed / (allowed - cpu) if cpu else wall
