@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testcluster.definition import await_established
 from testcluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ class Stage:
 def defined(cluster: Cluster) -> Cluster:
     """The cluster with our CRD."""
     cluster.kubectl("apply", "--server-side", f"--filename={DEFINITION}")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/webservers.mpm-operator.io", "--timeout=30s")
+    await_established(cluster)
     return cluster
 
 

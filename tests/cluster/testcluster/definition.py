@@ -19,6 +19,23 @@ NAME = "webservers.mpm-operator.io"
 DEADLINE_SECONDS = 30.0
 
 
+def await_established(cluster: Cluster) -> None:
+    """Return when the API server has taken the definition.
+
+    `kubectl wait` itself fails on a definition whose conditions nobody has written yet.
+    """
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{NAME}")
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
 @contextmanager
 def defined(cluster: Cluster) -> Iterator[Cluster]:
     """WebServers are served meanwhile, as `crds/` says.
@@ -27,7 +44,7 @@ def defined(cluster: Cluster) -> Iterator[Cluster]:
     """
     there = NAME in cluster.kubectl("get", "crd", "--output=name")
     cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={FILE}")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{NAME}")
+    await_established(cluster)
     deadline = time.monotonic() + DEADLINE_SECONDS
     while NAME not in cluster.kubectl("api-resources", "--api-group=mpm-operator.io", "--output=name"):
         if time.monotonic() > deadline:
