@@ -59,6 +59,17 @@ def test_pods_that_may_burst_are_fewer(effective: Callable[..., Any]) -> None:
     assert staffed(effective, 0, threadLimit=30) == plain  # too little room to catch a random peak
 
 
+@pytest.mark.parametrize(("limit", "pods"), [(25, 24), (64, 15)])
+def test_a_queue_is_drained_by_all_threads_that_there_may_be(
+    effective: Callable[..., Any], limit: int, pods: int
+) -> None:
+    """3,000 requests of a second in 10 s are the work of 300 slots beside the 300 of the load."""
+    directives = effective({"threadsPerChild": 25, "maxRequestWorkers": 10_000, "threadLimit": limit})
+    accepting = [Pod(f"shop-{n}", PodPhase.READY, 0.0, report=REPORT) for n in range(15)]
+    seen = Survey(accepting=accepting, busy=300, queue=3000, slots=375, cpus=1.0)
+    assert by_load(directives, STEADY, seen, 15, pooled=False).want == pods
+
+
 def test_full_ordinary_slots_are_no_reason_for_a_pod_where_threads_may_be_added(
     effective: Callable[..., Any],
 ) -> None:

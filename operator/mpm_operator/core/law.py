@@ -112,7 +112,8 @@ def by_load(
     full = max(seen.slots, burst * len(seen.accepting)) if burst > slots else seen.slots
     computing = load.rate * load.cpu_seconds
     least = _by_cpu(computing, seen.cpus)
-    want = max(staff(offered, slots, burst, percent, pooled), ceil((offered + backlog) / slots), least)
+    # All threads that there may be drain a queue.
+    want = max(staff(offered, slots, burst, percent, pooled), ceil((offered + backlog) / burst), least)
     later = offered + rise * load.service_seconds
     rising = pods_for(later, burst, percent, pooled=pooled) if rise > 0 else 0
     # Leave only when the load is surely less: or noise around a whole number of pods would flap for ever.
