@@ -30,7 +30,7 @@ def has(servers: int):
 def test_two_four_one_and_no_request_fails(start, hammer, mpm: str) -> None:
     worker = start("--mpm", mpm, "--processes", "2", "--threads", "4", "--keep-alive-timeout", "1")
     first = staying(worker.scoreboard())
-    kept, single = (1, 1) if mpm == "prefork" else (4, 3)
+    kept, single = (2, 2) if mpm == "prefork" else (4, 3)
     clients = [hammer(worker.port, kept, "/sleep/0.01"), hammer(worker.port, single, keep_alive=False)]
     worker.call("PUT", "/control", {"processes": 4})
     four = staying(worker.await_board(has(4), 20))
