@@ -49,8 +49,9 @@ def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
 
 
 POD_SLOTS = 4
-HIGH, LOW = 112, 5
-"""Milliseconds a request takes: at 250 requests/s 28 or 1.3 busy slots, for which 22 pods or 1 are needed."""
+SLOW_PERIOD = 0.8
+HIGH, LOW = 224, 5
+"""Milliseconds a request takes: at 125 requests/s 28 or 0.6 busy slots, for which 22 pods or 1 are needed."""
 
 
 def undo(stage: Stage, pods: int = 22, at_least: int = 5) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def undo(stage: Stage, pods: int = 22, at_least: int = 5) -> dict[str, Any]:
     with watched(stage):
         prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
-        with clients(stage, CLIENTS, PERIOD, HIGH):
+        with clients(stage, CLIENTS, SLOW_PERIOD, HIGH):
             time.sleep(15)
             stage.change({"scaling": {"minReplicas": 1}})
             time.sleep(15)

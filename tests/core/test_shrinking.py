@@ -72,6 +72,39 @@ def test_a_short_dip_costs_nothing(world: Callable[..., Any]) -> None:
     assert all(not p.quiesce for _, p in w.plans)
 
 
+def computed(world: Callable[..., Any]) -> Any:
+    """Ten busy pods with a computed band, of which two or more have quiesced since the load fell."""
+    mpm = {"maxRequestWorkers": 400, "threadsPerChild": 10, "threadLimit": 10}
+    w = world(mpm, {"scaleDownStabilizationSeconds": 5}, startup=1.0)
+    w.load = 80
+    w.run(60)
+    w.load = 0
+    while sum(pod.state is PodState.QUIESCING for pod in w.pods) < 2:
+        w.step()
+        assert w.now < 2000
+    return w
+
+
+def test_load_that_comes_back_finds_all_quiesced_pods_again_and_no_new_one(world: Callable[..., Any]) -> None:
+    w = computed(world)
+    victims, replicas = w.last.quiesce, w.replicas
+    w.load = 140
+    decided = w.step()
+    assert set(decided.resume) == set(victims)
+    assert decided.replicas == replicas
+    assert "at this moment" in " ".join(decided.decision.chain)
+    for _ in range(5):
+        assert not w.step().quiesce
+        assert all(pod.state is not PodState.QUIESCING for pod in w.living)
+
+
+def test_what_chance_makes_of_the_load_takes_no_victim_back(world: Callable[..., Any]) -> None:
+    w = computed(world)
+    usual = w.memory.load.offered
+    w.load = usual + 4 * usual**0.5
+    assert "at this moment" not in " ".join(w.step().decision.chain)
+
+
 def test_a_restarted_operator_only_grows_for_one_window(world: Callable[..., Any]) -> None:
     w = grown(world, 30)
     w.run(25)

@@ -15,6 +15,7 @@ from . import ceilings, conditions, estimator, explain, law, sizing, victims
 from .footprint import Footprint, measure, thread_limit
 from .maintenance import HOLD_OFF
 from .plan import Decision, Note, Plan, Rebalance
+from .recall import recall
 from .startup import learn
 from .survey import is_silent, survey
 from .trend import follow
@@ -91,7 +92,9 @@ def _think(snapshot: Snapshot, now: float) -> _Thought:
             spawn = replace(spawn, rate=1, hold_off=HOLD_OFF)
         need = law.by_band(effective, effective.band, seen, base.have, spawn, now)
     else:
-        need = law.by_load(effective, load, seen, base.have, snapshot.pooled or load.pooled, trend.rise)
+        pooled = snapshot.pooled or load.pooled
+        need = law.by_load(effective, load, seen, base.have, pooled, trend.rise)
+        need = recall(need, effective, load, seen, busy + seen.queue, base.have, pooled)
     peaks = law.remember(memory.peaks, need.keep, effective.scale_down_stabilization_seconds, now)
     size = sizing.size(snapshot, seen, base, need, peaks[0][1], now)
     return _Thought(seen, base, startups, trend, load, need, peaks, size)

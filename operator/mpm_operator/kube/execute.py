@@ -4,6 +4,7 @@ Every step may be repeated. A pod that does not take its call does not hold up t
 failed and the WebServer is planned again soon. Only two failures stop what follows: a ceiling that was not
 lowered (no other may be raised on it) and a deletion cost that was not written (replicas may not be lowered).
 Growth comes before all calls: new pods take only what was seen free, and need not wait for a pod's time-out.
+Nor need those that shall serve again: they are told beside the pods that are cut.
 """
 
 from __future__ import annotations
@@ -88,8 +89,10 @@ class Executor:
             await run.grow(owner, plan.replicas)
         if grown is not None:
             await grown()
-        lowered = await run.each(run.put(control) for control in plan.lower)
-        await run.each(run.post(name, "resume", {}) for name in plan.resume)
+        lowered, _ = await asyncio.gather(
+            run.each(run.put(control) for control in plan.lower),
+            run.each(run.post(name, "resume", {}) for name in plan.resume),
+        )
         await run.each(run.quiesce(name, patient=name in plan.patient) for name in plan.quiesce)
         await run.each(run.price(name, None) for name in plan.pardoned)
         priced = await run.each(run.price(name, VICTIM_COST) for name in plan.victims)
