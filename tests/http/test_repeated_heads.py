@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from mpm_worker.http import Connection, ProtocolError
 
@@ -56,3 +58,38 @@ def test_nothing_is_remembered_beyond_an_error() -> None:
     connection.receive(HEAD)
     with pytest.raises(ProtocolError):
         connection.next_request()
+
+
+LINES = (
+    *("Host: x", "Host: yy", "Host: a b", "Accept: */*", "Accept: */", "Accept:", "X-Id: 1", "X-Id: 2"),
+    *("X-Id: 333", "X-Other: 1", "X_Id: 1", "Connection: close", "Connection: keep-alive"),
+    *("Connection: upgrade", "Cookie: a=1", "Cookie: a=2", "Authorization: b", "Content-Length: 0"),
+    *("Transfer-Encoding: chunked", "Expect: 100-continue", "no field", " folded", "X-Id: 1\nX-Other: 2"),
+)
+heads = st.lists(st.sampled_from(LINES), max_size=6)
+
+
+def seen(connection: Connection, lines: list[str]) -> tuple[object, ...]:
+    connection.receive("\r\n".join([f"GET /{len(lines)} HTTP/1.1", *lines, "", ""]).encode())
+    try:
+        request = connection.next_request()
+    except ProtocolError as error:
+        return error.status, error.rule
+    assert request is not None
+    return request.method, request.path, request.brief, request.cgi, request.keep_alive, connection.body_done
+
+
+@example([], 0, 1, ["Host: a b"])
+@example(["Accept: */*", "X-Id: 1"], 1, 2, ["X-Id: 2"])
+@example(["Accept: */*"], 1, 2, ["Connection: close"])
+@given(heads, st.integers(0, 6), st.integers(0, 6), heads)
+def test_what_a_head_says_does_not_depend_on_the_one_before(
+    before: list[str], start: int, end: int, other: list[str]
+) -> None:
+    connection = Connection()
+    first = seen(connection, ["Host: x", *before])
+    assume(len(first) > 2 and first[-1])
+    lines = ["Host: x", *before]
+    lines[start:end] = other
+    assert seen(connection, lines) == seen(Connection(), lines)
+    assert seen(Connection(), ["Host: x", *before]) == first

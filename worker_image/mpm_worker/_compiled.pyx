@@ -287,10 +287,12 @@ def use_heads(dict known, read_unknown, request):
     known_lines, read_line, request_type = known, read_unknown, request
 
 
-def read_head(bytes data, Py_ssize_t end, limits, dict own):
+def read_head(bytes data, Py_ssize_t end, limits, dict own, tuple before):
     """The request of a common head, `data[:end]`, or None: then the long way reads it or says what is wrong.
 
     Common is: HTTP/1.1, a path without escapes, one Host, no body, no expectation, no field twice.
+
+    :param before: the last head of the connection and its request, or None
     """
     cdef const char *text = PyBytes_AS_STRING(data)
     cdef const char *found = <const char *>memchr(text, 13, end)
@@ -300,11 +302,14 @@ def read_head(bytes data, Py_ssize_t end, limits, dict own):
     request = read_request_line(text, eol)
     if request is None:
         return None
-    fields = read_fields(text, eol, end, limits.header_count, own)
-    if fields is None:
+    if not (
+        before is not None
+        and before[1].lines is not None
+        and len(before[1].lines) <= limits.header_count
+        and read_alike(request, text, eol, end, own, before[0], before[1])
+    ) and not read_fields(request, text, eol, end, limits.header_count, own):
         return None
-    request.cgi = fields
-    connection = (<dict>fields).get("HTTP_CONNECTION")
+    connection = (<dict>request.cgi).get("HTTP_CONNECTION")
     if connection is not None and connection != "keep-alive" and connection != "Keep-Alive":
         if connection != "close":
             return None
@@ -335,6 +340,7 @@ cdef read_request_line(const char *text, Py_ssize_t eol):
     else:
         request.target_text = PyUnicode_DecodeLatin1(text + space + 1, eol - 9 - space - 1, NULL)
         request.query = PyUnicode_DecodeLatin1(text + query + 1, eol - 9 - query - 1, NULL)
+    request.brief = f"{request.method} {request.path}"
     request.version, request.keep_alive, request.expect_continue = VERSION, True, False
     request.again, request.memo = False, None
     return request
@@ -343,39 +349,88 @@ cdef read_request_line(const char *text, Py_ssize_t eol):
 cdef tuple VERSION = (1, 1)
 
 
-cdef read_fields(const char *text, Py_ssize_t at, Py_ssize_t end, Py_ssize_t most, dict own):
-    """CGI's names and values of the lines after `at`, None = uncommon (`mpm_worker.http.fields`)."""
-    cdef dict cgi = {}
+cdef bint read_alike(
+    request, const char *text, Py_ssize_t at, Py_ssize_t end, dict own, bytes head, before
+) except -1:
+    """Whether the lines after `at` are those of `head`, that of the request `before`, but for values.
+
+    If so `request` has its fields. Most clients send the same lines in the same order each time: to compare one
+    with its predecessor is less work than to make a string of it and look that up.
+    """
+    cdef list lines = before.lines
+    cdef dict cgi = None
+    cdef const char *old = PyBytes_AS_STRING(head)
     cdef const char *found
-    cdef PyObject *known
+    cdef tuple said, read
+    cdef Py_ssize_t size, old_end = PyBytes_GET_SIZE(head) - 4
+    cdef Py_ssize_t there = <const char *>memchr(old, 13, old_end + 1) - old
+    for turn in range(len(lines)):
+        at, there = at + 2, there + 2
+        if at >= end or there >= old_end:
+            return False
+        found = <const char *>memchr(text + at, 13, end - at)
+        size = (end if found is NULL else found - text) - at
+        if there + size <= old_end and memcmp(text + at, old + there, size + 2) == 0:
+            at, there = at + size, there + size
+            continue
+        if text[at + size + 1] != 10:
+            return False
+        said, read = lines[turn], look_up(PyUnicode_DecodeLatin1(text + at, size, NULL), own)
+        if read is None or read[0] != said[0] or read[2] != said[2]:
+            return False
+        if cgi is None:
+            cgi, lines = PyDict_Copy(before.cgi), list(lines)
+        cgi[read[0]], lines[turn] = read[1], read
+        found = <const char *>memchr(old + there, 13, old_end - there)
+        at, there = at + size, old_end if found is NULL else found - old
+    if at != end or there != old_end:
+        return False
+    request.cgi, request.lines = before.cgi if cgi is None else cgi, lines
+    return True
+
+
+cdef bint read_fields(
+    request, const char *text, Py_ssize_t at, Py_ssize_t end, Py_ssize_t most, dict own
+) except -1:
+    """Whether the lines after `at` are common; then `request` has their fields (`mpm_worker.http.fields`)."""
+    cdef dict cgi = {}
+    cdef list lines = []
+    cdef const char *found
     cdef Py_ssize_t eol
     cdef int mark, marks = 0
+    cdef tuple read
     while at < end:
         at += 2
         found = <const char *>memchr(text + at, 13, end - at)
         eol = end if found is NULL else found - text
         if text[eol + 1] != 10 or most == 0:
-            return None
+            return False
         most -= 1
-        line = PyUnicode_DecodeLatin1(text + at, eol - at, NULL)
-        known = PyDict_GetItem(known_lines, line)
-        if known is NULL:
-            known = PyDict_GetItem(own, line)
-        if known is NULL:
-            try:
-                read = read_line(line, own)
-            except ValueError:
-                return None
-        else:
-            read = <object>known
-        name = (<tuple>read)[0]
-        mark = (<tuple>read)[2]
+        read = look_up(PyUnicode_DecodeLatin1(text + at, eol - at, NULL), own)
+        if read is None:
+            return False
+        name, mark = read[0], read[2]
         if mark & ~(HOST | CONNECTION) or PyDict_GetItem(cgi, name) is not NULL:
-            return None
-        cgi[name] = (<tuple>read)[1]
+            return False
+        cgi[name] = read[1]
+        lines.append(read)
         marks |= mark
         at = eol
-    return cgi if marks & HOST else None
+    request.cgi, request.lines = cgi, lines
+    return marks & HOST != 0
+
+
+cdef tuple look_up(line, dict own):
+    """What a line says, None = it breaks the grammar."""
+    cdef PyObject *known = PyDict_GetItem(known_lines, line)
+    if known is NULL:
+        known = PyDict_GetItem(own, line)
+    if known is not NULL:
+        return <tuple>known
+    try:
+        return read_line(line, own)
+    except ValueError:
+        return None
 
 
 # -- the environ

@@ -295,7 +295,7 @@ class Child:
         """Request and client for the scoreboard."""
         if self.board.extended:
             return _line(request).encode("latin-1", "replace"), _name(client)
-        return f"{request.method} {request.path}".encode("latin-1", "replace"), ""
+        return request.brief.encode("latin-1", "replace"), ""
 
     def look_up(self, client: Client, slot: Slot) -> None:
         """Find the client's name, once a connection; a client without one keeps its number.

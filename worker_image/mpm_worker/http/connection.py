@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from mpm_worker.http.target import RequestLine
 
+    _Again = tuple[bytes, "Request"] | None
+
 _DEFAULT_LIMITS: Final = Limits()
 _AGAIN_MOST: Final = 2048
 # Ignored before a request line (RFC 9112, 2.2).
@@ -30,14 +32,17 @@ class Request:
 
     `path` is percent-decoded latin-1 text (PEP 3333); `target_text` and `query` are as they were sent. `cgi`
     holds the fields under CGI's names and is shared: copy it, never change it. When a head comes `again`
-    as it was, the same object is given; `memo` is for what the caller makes of it each time.
+    as it was, the same object is given; `memo` is for what the caller makes of it each time. `brief` is the
+    method, a space and the path; `lines` is the compiled reader's, for the next head.
     """
 
     __slots__ = (
         "again",
+        "brief",
         "cgi",
         "expect_continue",
         "keep_alive",
+        "lines",
         "memo",
         "method",
         "path",
@@ -49,8 +54,10 @@ class Request:
     def __init__(self, line: RequestLine, fields: Fields) -> None:
         self.method, self.target_text, self.path, self.query, minor, authority = line
         self.cgi = fields.cgi if authority is None else {**fields.cgi, "HTTP_HOST": authority}
+        self.brief = f"{self.method} {self.path}"
         self.again = False
         self.memo: dict[str, Any] | None = None
+        self.lines: list[tuple[str, str, int]] | None = None
         if minor != "0":
             # A higher minor version is served as the highest one known (RFC 9110, 2.5).
             self.version = (1, 1)
@@ -75,7 +82,7 @@ class Request:
         return f"<Request {self.method} {self.target_text}>"
 
 
-_read_common_head: Callable[[bytes, int, Limits, Lines], Request | None] | None = None
+_read_common_head: Callable[[bytes, int, Limits, Lines, _Again], Request | None] | None = None
 if compiled.module is not None:
     compiled.module.use_heads(KNOWN, read_line, Request)
     _read_common_head = compiled.module.read_head
@@ -123,7 +130,7 @@ class Connection:
         self._lines: HeadLines | None = None
         self._last: tuple[bytes, Fields] | None = None
         # The last head and what it became, when it had no body: clients that poll send nothing else.
-        self._again: tuple[bytes, Request] | None = None
+        self._again: _Again = None
         self._own: Lines = {}
         self._left = 0
         self._chunks: ChunkedBody | None = None
@@ -220,7 +227,9 @@ class Connection:
         self._searched = 0
         self._lines = None
         limits = self.limits
-        if _read_common_head is not None and (request := _read_common_head(data, end, limits, self._own)):
+        if _read_common_head is not None and (
+            request := _read_common_head(data, end, limits, self._own, self._again)
+        ):
             self._data = rest = data[end + 4 :]
             self._again = (data, request) if not rest and len(data) <= _AGAIN_MOST else None
             return request

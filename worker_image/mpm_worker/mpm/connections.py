@@ -300,7 +300,7 @@ class Connections:
             self._drop(client)
         elif not outcome.keep_alive:
             self._close(client)
-        elif not client.again and client.connection.idle():
+        elif not client.again and client.connection.at_rest:
             self._idle[client] = None
         else:
             self._advance(client)

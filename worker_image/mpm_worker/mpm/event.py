@@ -166,7 +166,7 @@ class Event:
             began, worked = slot.mark, time.thread_time()
             outcome = self._answer(client, request, slot)
             path.handed_over(slot.mark - began, time.thread_time() - worked)
-            at_rest = outcome.keep_alive and client.transport is None and client.connection.idle()
+            at_rest = outcome.keep_alive and client.transport is None and client.connection.at_rest
             self._back.append((client, outcome))
             queued = self._next(slot)
             if queued is not None:
@@ -319,7 +319,7 @@ class Event:
     def _path_of(self, request: Request | ProtocolError) -> Path:
         if isinstance(request, ProtocolError):
             return self._refusals
-        return self._paths.find(f"{request.method} {request.path}")
+        return self._paths.find(request.brief)
 
     def _answer(self, client: Client, request: Request | ProtocolError, slot: Slot) -> Outcome:
         if not self._free:

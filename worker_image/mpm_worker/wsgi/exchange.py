@@ -83,9 +83,10 @@ class Exchange(ShortWay):
     # -- what the application returned
 
     def respond(self, result: Iterable[bytes]) -> None:
-        """Sends the content and the end of the message; a block goes out before the next one is asked for."""
-        if self.respond_short(result):
-            return
+        """Sends the content and the end of the message; a block goes out before the next one is asked for.
+
+        For what `respond_short` does not do.
+        """
         if isinstance(result, list) and not self._head_sent:
             self._respond_list(result)
         elif not (isinstance(result, FileWrapper) and self._send_file(result)):

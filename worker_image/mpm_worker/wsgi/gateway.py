@@ -53,7 +53,8 @@ def serve(
             incoming = Incoming(spool)
             incoming.offer(environ, sock, connection, exchange, server.spooling, settings.timeout)
         result = app(environ, exchange.start_response)
-        exchange.respond(result)
+        if not exchange.respond_short(result):
+            exchange.respond(result)
     except BaseException as error:  # SystemExit, CancelledError, GreenletExit: the request's end, no more
         exchange.fail(error)
     finally:
