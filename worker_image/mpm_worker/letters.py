@@ -8,7 +8,7 @@ from itertools import groupby
 ORDER = "_SRWKDCLGI."
 """httpd's key, in its order (modules/generators/mod_status.c)."""
 
-CODED_MOST = 48
+CODED_MOST = 32
 """Characters of a code; the line that carries it has room for no more."""
 LETTERS_MOST = 60_000
 """Letters of one printed line. Readers in Go take lines of 64 KiB (bufio.MaxScanTokenSize)."""
