@@ -74,16 +74,20 @@ class Deal(Struct, frozen=True):
     """Pods that may be created now."""
 
 
+_Terms = tuple[int, int, int, bool]
+"""What pods may have in common: servers, the highest ceiling that may be in force, the highest that each may
+be given, and whether they show that ceiling and every setting wanted. Most pods of a WebServer are alike, so
+sharing out is computed once for all of them."""
+
+
 class _Seat(Struct, frozen=True):
-    """A pod whose ceiling can be changed."""
+    """A pod whose ceiling or settings may have to be changed, and its terms."""
 
     pod: Pod
     report: Report
     servers: int
     ceiling: int
-    """Highest that may be in force."""
     cap: int
-    """Highest that it may be given."""
 
 
 def refuse(grants: Mapping[str, Grant], pods: Collection[str]) -> dict[str, Grant]:
@@ -101,9 +105,10 @@ def deal(
     boot = effective.boot_slots
     processes = effective.processes_per_pod
     open_grants: dict[str, Grant] = {}
-    seats: list[_Seat] = []
+    alike: dict[_Terms, list[Pod]] = {}
     fixed = boot * (seen.unseen + surge)
     claimed = fixed
+    wanted_settings = effective.settings
     settings: Mapping[str, Setting] | None = None
     for pod in (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken):
         report = pod.report
@@ -111,21 +116,21 @@ def deal(
             fixed += boot
             claimed += boot
             continue
+        if report.settings is not settings:
+            # Reports that say the same share it: one look for all pods.
+            settings = report.settings
+            told, settled = int(settings.get("processes", 1)), settings == wanted_settings
         ceiling = report.threads_ceiling
+        # What it was told to have it will have, and what it has may take long to finish.
+        servers = told if told > report.servers else report.servers
         if pod.name in grants and (grant := _still_open(grants[pod.name], report, now)):
             open_grants[pod.name] = grant
             ceiling = max(ceiling, grant.ceiling)
+            if not grant.refused:
+                servers = max(servers, int(grant.changes.get("processes", 1)))
         cap = effective.thread_limit
         if 0 < report.thread_limit < cap:
             cap = report.thread_limit
-        # What it was told to have it will have, and what it has may take long to finish.
-        if report.settings is not settings:
-            # Pods that say the same share it, so it is looked at once.
-            settings = report.settings
-            told = int(settings.get("processes", 1))
-        servers = told if told > report.servers else report.servers
-        if pod.name in open_grants and not open_grants[pod.name].refused:
-            servers = max(servers, int(open_grants[pod.name].changes.get("processes", 1)))
         if not pod.current:
             servers = max(1, servers)
             cap = report.threads_ceiling
@@ -135,17 +140,20 @@ def deal(
         if claim < report.total:
             claim = report.total
         claimed += claim
-        if (
-            report.state is not PodState.SERVING and report.state in _DEAF
-        ) or now - report.at > SILENT_SECONDS:
+        deaf = report.state is not PodState.SERVING and report.state in _DEAF
+        if deaf or now - report.at > SILENT_SECONDS:
             fixed += claim
+            continue
+        terms = servers, ceiling, cap, settled and ceiling == report.threads_ceiling
+        if terms in alike:
+            alike[terms].append(pod)
         else:
-            seats.append(_Seat(pod, report, servers, ceiling, cap))
+            alike[terms] = [pod]
     for pod in seen.terminating:
         claim = _last_claim(pod, grants.get(pod.name), boot)
         fixed += claim
         claimed += claim
-    return _share_out(effective, seats, open_grants, fixed, claimed, wanted, now)
+    return _share_out(effective, alike, open_grants, fixed, claimed, wanted, now)
 
 
 def _still_open(grant: Grant, report: Report, now: float) -> Grant | None:
@@ -177,7 +185,7 @@ def is_settling(grants: Mapping[str, Grant]) -> bool:
 
 def _share_out(
     effective: Effective,
-    seats: list[_Seat],
+    alike: Mapping[_Terms, Collection[Pod]],
     grants: dict[str, Grant],
     fixed: int,
     claimed: int,
@@ -186,32 +194,24 @@ def _share_out(
 ) -> Deal:
     boot, limit = effective.boot_slots, effective.max_request_workers
     threads = effective.threads_per_child
-    least = sum([(seat.cap if seat.cap < threads else threads) * seat.servers for seat in seats])
+    least = sum([min(cap, threads) * servers * len(pods) for (servers, _, cap, _), pods in alike.items()])
     fits = min(wanted, max(0, (limit - fixed - least) // boot))
-    level = _level(seats, limit - fixed - boot * fits)
+    level = _level(alike, limit - fixed - boot * fits)
     budget = limit - claimed - boot * fits
-    short = 0
-    for seat in seats:
-        missing = (level if level < seat.cap else seat.cap) - seat.ceiling
-        if missing > 0:
-            short += missing * seat.servers
+    short = sum(
+        [
+            max(0, min(level, cap) - ceiling) * servers * len(pods)
+            for (servers, ceiling, cap, _), pods in alike.items()
+        ]
+    )
     # Who has more than an equal share gives it back when it is missing elsewhere, and only then.
     over = budget < short
     wishes = _wishes(effective)
-    settled: Mapping[str, Setting] = effective.settings
     lower: list[Control] = []
     controls: list[Control] = []
-    # The busiest first: where the budget does not reach for all, it goes where threads are short.
-    if short:
-        seats.sort(key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name))
-    for seat in seats:
+    for seat in _unsettled(alike, level):
         ceiling = seat.report.threads_ceiling
-        target = level if level < seat.cap else seat.cap
-        live = seat.report.settings
-        if seat.ceiling == ceiling == target and (live is settled or live == settled):
-            # The next pod's are most often the same object, which need not be compared.
-            settled = live
-            continue
+        target = min(level, seat.cap)
         if seat.ceiling > target and (over or ceiling > seat.cap):
             ceiling = target
         elif seat.ceiling > ceiling:
@@ -230,17 +230,32 @@ def _share_out(
     return Deal(tuple(lower), tuple(controls), grants, min(fits, room))
 
 
-def _level(seats: list[_Seat], room: int) -> int:
+def _level(alike: Mapping[_Terms, Collection[Pod]], room: int) -> int:
     """Return the highest equal ceiling for `room` slots; who is capped below it leaves the rest to others."""
-    free = seats
+    free = [(cap, servers * len(pods)) for (servers, _, cap, _), pods in alike.items()]
     while free:
-        level = max(1, room // sum([seat.servers for seat in free]))
-        above = [seat for seat in free if seat.cap > level]
+        level = max(1, room // sum([servers for _, servers in free]))
+        above = [(cap, servers) for cap, servers in free if cap > level]
         if len(above) == len(free) or level == 1:
             return level
-        room -= sum([seat.cap * seat.servers for seat in free if seat.cap <= level])
+        room -= sum([cap * servers for cap, servers in free if cap <= level])
         free = above
-    return max([seat.cap for seat in seats], default=0)
+    return max([cap for _, _, cap, _ in alike], default=0)
+
+
+def _unsettled(alike: Mapping[_Terms, Collection[Pod]], level: int) -> list[_Seat]:
+    """Return the pods that do not have what they shall have.
+
+    The busiest first: where the budget does not reach for all, it goes where threads are short.
+    """
+    seats = [
+        _Seat(pod, pod.report, servers, ceiling, cap)
+        for (servers, ceiling, cap, settled), pods in alike.items()
+        if not settled or ceiling != min(level, cap)
+        for pod in pods
+        if pod.report is not None
+    ]
+    return sorted(seats, key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name))
 
 
 def _wishes(effective: Effective) -> dict[str, Setting]:
