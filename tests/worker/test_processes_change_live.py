@@ -86,6 +86,8 @@ def test_processes_beyond_the_limit_are_corrected_and_said() -> None:
     options = load(["--processes", "9", "--server-limit", "4", "a:b"], {})
     assert options.processes == 4
     assert "9 processes exceed ServerLimit of 4" in options.warnings[0]
+    options = load(["--mpm", "prefork", "--server-limit", "4", "a:b"], {})
+    assert (options.processes, options.warnings) == (4, ()), "nobody asked for eight"
 
 
 def test_a_request_timeout_that_is_set_live_finds_who_runs_already(start, hammer, mpm: str) -> None:

@@ -178,7 +178,7 @@ def _settled(values: dict[str, Any], warnings: list[str]) -> Options:
     values["static"] = _mounts(values["static"], values["chdir"])
     prefork = values["mpm"] == PREFORK
     if values["processes"] is None:
-        values["processes"] = 8 if prefork else 1
+        values["processes"] = min(8 if prefork else 1, values["server_limit"] or 8)
     if values["server_limit"] is None:
         values["server_limit"] = max(_SERVER_LIMIT, 2 * values["processes"])
     if values["processes"] > values["server_limit"]:
