@@ -1,7 +1,8 @@
 """The planner on a real cluster: `python bench/policy_cluster.py TRACE [--minutes 10] [--steps 20] [--write]`
 
 Starts a cluster of its own (or uses --cluster NAME), installs the chart, and measures how soon a step of load
-is answered, and a piece of a trace beside what the simulator predicted and beside an HPA on CPU.
+is answered, and a piece of a trace beside what the simulator predicted and beside an HPA on CPU. What was
+seen is kept in --out, part by part; `--only report` shows it again and measures nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from mpm_operator.simulator.trace import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PARTS = ("steps", "ours", "hpa")
+PARTS = ("steps", *replay.OURS, "hpa")
+REPORT = "report"
 START_S = 600
 """Where in the trace the piece begins."""
 
@@ -45,29 +47,37 @@ def main() -> None:
     parser.add_argument("trace", type=Path)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--only", choices=PARTS, action="append", help="leave out the other parts")
+    parser.add_argument("--only", choices=(*PARTS, REPORT), action="append", help="leave out the other parts")
     parser.add_argument("--cluster", help="use this running cluster as it is, and leave it running")
     parser.add_argument("--out", type=Path, default=Path("bench/results/cluster.json"))
     parser.add_argument("--write", action="store_true", help="put the report into bench/RESULTS.md")
     options = parser.parse_args()
-    site = lifecycle.Site(options.cluster or "bench")
     found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    if options.only != [REPORT]:
+        found = look(options, found)
+    text = report.section(found)
+    print(text)
+    if options.write:
+        sections.write("bench-cluster", text)
+
+
+def look(options: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+    """Measure the parts asked for; return them beside what was found before."""
+    site = lifecycle.Site(options.cluster or "bench")
     if not options.cluster:
         lifecycle.up(site)
     try:
         rates = parse(options.trace.read_text().splitlines(), str(options.trace))
         piece = replay.scaled(rates, round(60 * options.minutes), START_S)
         for part in options.only or PARTS:
-            found |= measure(part, site, piece, options.steps) | {"trace": options.trace.stem}
+            found |= measure(part, site, piece, options.steps)
+            found |= {"trace": options.trace.stem, "machine": sections.machine()}
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(found, indent=1))
     finally:
         if not options.cluster:
             lifecycle.down(site)
-    text = report.section(found)
-    print(text)
-    if options.write:
-        sections.write("bench-cluster", text)
+    return found
 
 
 def measure(part: str, site: lifecycle.Site, rates: list[float], count: int) -> dict[str, Any]:
@@ -84,9 +94,9 @@ def measure(part: str, site: lifecycle.Site, rates: list[float], count: int) -> 
             try:
                 if part == "steps":
                     return {"steps": steps.measure(stage, count)}
-                seen = replay.with_operator(stage, rates)
-                said = replay.predicted(rates, seen.startup_s)
-                return {"ours": asdict(seen), "predicted": asdict(said), "seconds": len(rates)}
+                seen = replay.with_operator(stage, part, rates)
+                said = replay.predicted(part, rates, seen)
+                return {part: asdict(seen), f"{part} predicted": asdict(said), "seconds": len(rates)}
             finally:
                 cluster.kubectl("delete", "webservers", "--all", f"--namespace={name}", "--wait=false")
                 uninstall(cluster)

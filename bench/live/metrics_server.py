@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from testcluster import binaries
 from testcluster.components import NODE_IP
+from testcluster.errors import ClusterError
 
 if TYPE_CHECKING:
     import subprocess
@@ -49,9 +51,10 @@ def _wait(cluster: Cluster, process: subprocess.Popen[Any]) -> None:
         if process.poll() is not None:
             raise RuntimeError(f"metrics-server ended with {process.returncode}: see its log")
         try:
-            if cluster.get("--raw", f"/apis/{GROUP}/v1beta1/nodes")["items"]:
+            # --raw goes with no --output, which Cluster.get asks for.
+            if json.loads(cluster.kubectl("get", "--raw", f"/apis/{GROUP}/v1beta1/nodes"))["items"]:
                 return
-        except Exception:
+        except ClusterError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(1)

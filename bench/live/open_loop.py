@@ -3,7 +3,8 @@
 Runs in the cluster's network: `python open_loop.py URL PLAN.json`. The plan names the rates and the settings
 of the model, so the simulator and the cluster meet the same arrivals and service times. The application is
 told how long to hold the slot and answers how long it did; what a request took beyond that it waited, for a
-slot or on its way. Prints one JSON line: counts, violations, and by how much this program itself was late.
+slot or on its way. Prints one JSON line: counts, violations, by how much this program itself was late, and
+the wall clock at the end of the warm-up.
 """
 
 from __future__ import annotations
@@ -87,14 +88,14 @@ async def main(url: SplitResult, plan: dict[str, Any]) -> None:
     scenario = Scenario(service_s=plan["service_s"], seed=plan["seed"], warm_up_s=warm_up)
     rates = [*[plan["rates"][0]] * warm_up, *plan["rates"]]
     run = Run(url.hostname or "127.0.0.1", url.port or 80, warm_up, plan["slo_s"])
-    began, tasks = time.monotonic(), set()
+    began, wall, tasks = time.monotonic(), time.time() + warm_up, set()
     for arrival, service in requests(rates, scenario):
         await asyncio.sleep(max(0.0, began + arrival - time.monotonic()))
         task = asyncio.create_task(run.one(arrival, service, began))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
-    print(json.dumps(run.told()), flush=True)
+    print(json.dumps({**run.told(), "began": wall}), flush=True)
 
 
 if __name__ == "__main__":

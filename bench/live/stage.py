@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 NAME = "live"
 SLOTS = 5
 SERVICE_S = 0.5
-CPU_S = 0.005
+CPU_S = 0.01
 """CPU time of a request: little, as where workers block; enough for an HPA on CPU to see something."""
 HPA_TARGET = 0.7
 CPU_REQUEST = SLOTS / SERVICE_S * CPU_S
 """CPUs that a pod with all slots busy uses: so a CPU target is one of busy slots. Nobody has it so good."""
-MOST_PODS = 16
-DRAIN_DELAY_S = 2
+MOST_SLOTS = 96
+"""MaxRequestWorkers: eight pods that burst. A machine short of CPU asks for more, and chokes on it."""
+MOST_PODS = MOST_SLOTS // SLOTS
+DRAIN_DELAY_S = 5
 LABELS = {"app.kubernetes.io/instance": NAME}
 
 APP = f"""
@@ -49,6 +51,8 @@ class Pods:
 
     born: dict[str, float] = field(default_factory=dict)
     ready: dict[str, float] = field(default_factory=dict)
+    told: dict[str, float] = field(default_factory=dict)
+    """When each was told to end."""
     gone: dict[str, float] = field(default_factory=dict)
     replicas: list[tuple[float, int]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -59,6 +63,8 @@ class Pods:
         conditions = {one["type"]: one["status"] for one in item.get("status", {}).get("conditions", ())}
         if conditions.get("Ready") == "True":
             self.ready.setdefault(name, now)
+        if item["metadata"].get("deletionTimestamp"):
+            self.told.setdefault(name, now)
         if kind == "DELETED":
             self.gone.setdefault(name, now)
 
@@ -82,6 +88,10 @@ class Pods:
     def startups(self) -> list[float]:
         """Return how long each pod took from its creation to ready."""
         return [self.ready[name] - born for name, born in self.born.items() if name in self.ready]
+
+    def endings(self) -> list[float]:
+        """Return how long each pod took from the word to end until its object was gone."""
+        return [self.gone[name] - told for name, told in self.told.items() if name in self.gone]
 
     def is_settled(self, count: int) -> bool:
         """Whether just so many pods are there, all ready."""
@@ -123,22 +133,27 @@ class Stage:
         return f"http://{self.site.api.get(path)['spec']['clusterIP']}/"
 
 
-def webserver(burst: int, window_s: int, **mpm: Any) -> dict[str, Any]:
+def webserver(burst: int, window_s: int, wait_percent: int = 5, **mpm: Any) -> dict[str, Any]:
     """Return the WebServer: SLOTS slots a pod, which may burst up to `burst`."""
     directives = {"type": "Event", "startServers": 1, "threadsPerChild": SLOTS, "threadLimit": burst}
+    scaling = {
+        "scaleDownStabilizationSeconds": window_s,
+        "drainDelaySeconds": DRAIN_DELAY_S,
+        "waitProbabilityPercent": wait_percent,
+    }
     return {
         "apiVersion": "mpm-operator.io/v1alpha1",
         "kind": "WebServer",
         "metadata": {"name": NAME},
         "spec": {
             "app": {"module": "app:application", "configMapRef": {"name": f"{NAME}-code"}},
-            "mpm": {**directives, "maxRequestWorkers": MOST_PODS * burst, **mpm},
-            "scaling": {"scaleDownStabilizationSeconds": window_s, "drainDelaySeconds": DRAIN_DELAY_S},
+            "mpm": {**directives, "maxRequestWorkers": MOST_SLOTS, **mpm},
+            "scaling": scaling,
         },
     }
 
 
-def peer(image: str) -> list[dict[str, Any]]:
+def peer(image: str, replicas: int) -> list[dict[str, Any]]:
     """Return the same application and worker without the operator: Deployment, Service, HPA on CPU."""
     options = ["--bind=0.0.0.0:8080", "--admin=0.0.0.0:9090", "--mpm=event", "--processes=1"]
     options += [f"--threads={SLOTS}", f"--thread-limit={SLOTS}", "--chdir=/srv/app", "app:application"]
@@ -148,7 +163,7 @@ def peer(image: str) -> list[dict[str, Any]]:
         "command": ["mpm-worker", *options],
         "resources": {"requests": {"cpu": f"{1000 * CPU_REQUEST:.0f}m"}},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": 9090}, "periodSeconds": 1},
-        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_DELAY_S}}},
         "volumeMounts": [{"name": "app", "mountPath": "/srv/app"}],
     }
     volumes = [{"name": "app", "configMap": {"name": f"{NAME}-code"}}]
@@ -157,7 +172,7 @@ def peer(image: str) -> list[dict[str, Any]]:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME}
     metrics = [{"type": "Resource", "resource": cpu}]
     hpa = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": MOST_PODS, "metrics": metrics}
-    deployment = {"replicas": 1, "selector": {"matchLabels": LABELS}, "template": template}
+    deployment = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template}
     service = {"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]}
     kinds = (
         ("apps/v1", "Deployment", deployment),
