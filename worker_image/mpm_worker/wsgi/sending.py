@@ -60,11 +60,6 @@ def send_rest(sock: socket.socket, data: bytes, count: int) -> None:
         count += sock.send(rest[count:])
 
 
-def send_more(sock: socket.socket, data: bytes) -> None:
-    """All of `data`, which the caller's next bytes may share a packet with."""
-    send_rest(sock, data, sock.send(data) if is_tls(sock) else sock.send(data, socket.MSG_MORE))
-
-
 def send_file(sock: socket.socket, descriptor: int, offset: int, count: int, timeout: float) -> int:
     """Bytes sent by sendfile(2), fewer than `count` when the file ends before."""
     end = offset + count
