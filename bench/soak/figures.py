@@ -48,13 +48,13 @@ def live_change(stage: Stage, pods: int = 20) -> dict[str, Any]:
     }
 
 
-POD_SLOTS = 4
-SLOW_PERIOD = 0.8
-HIGH, LOW = 224, 5
-"""Milliseconds a request takes: at 125 requests/s 28 or 0.6 busy slots, for which 22 pods or 1 are needed."""
+FEW_CLIENTS, LONG_PERIOD, POD_SLOTS = 40, 2.0, 2
+HIGH, LOW = 400, 5
+"""Milliseconds a request takes: at 20 requests/s 8 or 0.1 busy slots, for which 24 pods of two slots or 1 are
+needed. Few and long requests, so that it is not the machine that is measured."""
 
 
-def undo(stage: Stage, pods: int = 22, at_least: int = 5) -> dict[str, Any]:
+def undo(stage: Stage, pods: int = 24, at_least: int = 5) -> dict[str, Any]:
     """Load falls until a quarter of the pods quiesces, and comes back: seconds until these serve again, and
     pods created meanwhile. There is room for many more.
     """
@@ -68,7 +68,7 @@ def undo(stage: Stage, pods: int = 22, at_least: int = 5) -> dict[str, Any]:
     with watched(stage):
         prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
-        with clients(stage, CLIENTS, SLOW_PERIOD, HIGH):
+        with clients(stage, FEW_CLIENTS, LONG_PERIOD, HIGH):
             time.sleep(15)
             stage.change({"scaling": {"minReplicas": 1}})
             time.sleep(15)
