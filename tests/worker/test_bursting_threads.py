@@ -86,3 +86,18 @@ def test_a_saturated_pod_takes_threads_up_to_its_ceiling(start) -> None:
     for thread in threads:
         thread.join(15)
     assert worker.scoreboard()["threadsPerChild"] == 6
+
+
+def test_time_before_a_thread_was_there_is_no_slot_time(start) -> None:
+    """Service times are made of it: four threads that come late must not bring the pod's life four times."""
+    worker = start("--mpm", "event", "--processes", "1", "--threads", "2", "--thread-limit", "16")
+    worker.call("PUT", "/control", {"threadsCeiling": 6})
+    worker.await_board(lambda board: board["uptimeMs"] > 5_000)
+    threads = [threading.Thread(target=worker.get, args=("/sleep/1.0",)) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    worker.await_board(lambda board: board["workers"]["busy"] == 6)
+    for thread in threads:
+        thread.join(15)
+    board = worker.await_board(lambda board: board["totals"]["accesses"] == 9)
+    assert 9_000 <= board["totals"]["busyMs"] <= 20_000

@@ -220,6 +220,7 @@ cdef class Slot:
         for at in range(self.buckets):
             self.bounds[at] = bounds[at]
         self.mark = clock()
+        self.fresh = True
 
     cpdef void state(self, int letter) except *:
         self.fresh = False

@@ -195,7 +195,7 @@ class Slot:
         self._busy, self._took = board.busy[index], board.took[index]
         self.mark = time.monotonic()
         self._asked = 0.0
-        self._fresh = False
+        self._fresh = True
         """Nothing has been held since `mark`."""
 
     def state(self, letter: int) -> None:

@@ -297,7 +297,7 @@ class Event:
         wanted, free = self._child.live.threads, self._free
         while self._threads < wanted and self._unused:
             slot = self._unused.pop()
-            slot.state(STARTING)
+            slot.release(STARTING)
             try:
                 self._start()
             except RuntimeError:  # the system has no more threads: go on with those there are
