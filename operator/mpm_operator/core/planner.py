@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .victims import Victim
 
 PLAN_SECONDS = 1.0
+LEAVING_SECONDS = 0.25
+"""The same while pods leave: load that comes back then has to wait for nothing but the lines of the pods."""
 MEMORY_SAMPLES = 10
 """The memory of the pods is looked at once in so many samples of the load: it moves slowly."""
 SETTLE_SECONDS = 1.0
@@ -145,7 +147,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
         totals=seen.shown,
         threads_per_child=effective.threads_per_child,
         memory=remembered,
-        due=now + PLAN_SECONDS,
+        due=now + (LEAVING_SECONDS if going else PLAN_SECONDS),
     )
     if snapshot.paused or snapshot.foreign_scaler:
         acted = replace(acted, replicas=snapshot.replicas or 0)
