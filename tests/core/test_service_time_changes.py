@@ -38,7 +38,7 @@ def changes(samples: Sequence[Sequence[float]], usual: float) -> list[int]:
 def test_scatter_is_no_change(seed: int, kind: str, rate: int) -> None:
     dice = random.Random(seed)
     samples = [[TIMES[kind](dice) for _ in range(rate)] for _ in range(600)]
-    assert len(changes(samples, 1.0)) <= 1
+    assert len(changes(samples, 1.0)) <= 3
 
 
 @pytest.mark.parametrize("kind", sorted(TIMES))
