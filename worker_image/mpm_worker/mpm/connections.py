@@ -44,8 +44,8 @@ free a moment after its client has the response."""
 _PIECE = 131072
 _SPARE_MEMORY = 1 << 20
 """Bytes of a block that is freed once at start: from then on the C library keeps up to twice as much for the
-next bodies (mallopt(3): M_TRIM_THRESHOLD follows the largest such block). Else chance decides whether it gives
-100 KiB back to the kernel after each body, page by page: up to 1.6 times the CPU for an upload of that size."""
+next bodies (mallopt(3): M_TRIM_THRESHOLD follows it). Else chance decides whether 100 KiB go
+back to the kernel after each body, page by page: up to 1.6 times the CPU for an upload of that size."""
 _INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
