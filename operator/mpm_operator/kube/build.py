@@ -154,11 +154,14 @@ class Builder:
 
     def _failure(self, key: Key, spec: WebServerSpec, built: Children, running: Object) -> Failure | None:
         """Return why the spec's own template is not to be tried (again)."""
-        mark = f"{built.generation}/{_attempt(spec)}"
         known = failure_of(running)
+        stuck = generation_of(running) == built.generation and is_stuck(running)
+        if known is None and not stuck:
+            return None
+        mark = f"{built.generation}/{_attempt(spec)}"
         if known is not None and known.generation == mark:
             return known
-        if generation_of(running) != built.generation or not is_stuck(running):
+        if not stuck:
             return None
         words = "; ".join(self._observer.troubles(key)[:1]) or "see `kubectl describe pod`"
         return Failure(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from bisect import insort
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ class Cache:
         self.kind = kind
         self._clock = clock
         self._objects: dict[Key, Object] = {}
-        self._parents: dict[Key, set[Key]] = {}
+        self._parents: dict[Key, list[Key]] = {}
+        """Sorted: read at every turn, changed seldom."""
         self._gone: OrderedDict[Key, int] = OrderedDict()
         self.confirmed_at: float | None = None
         """When a listing last agreed with this cache or put it right."""
@@ -57,7 +59,7 @@ class Cache:
 
     def of(self, parent: Key) -> Iterator[Object]:
         """Yield the objects that belong to the WebServer."""
-        for key in sorted(self._parents.get(parent, ())):
+        for key in tuple(self._parents.get(parent, ())):
             yield self._objects[key]
 
     def __iter__(self) -> Iterator[Object]:
@@ -76,7 +78,7 @@ class Cache:
         self._drop(key)
         self._objects[key] = trimmed(self.kind, body)
         for parent in parents(self.kind, body):
-            self._parents.setdefault(parent, set()).add(key)
+            insort(self._parents.setdefault(parent, []), key)
         return True
 
     def remove(self, body: Object) -> bool:
@@ -110,10 +112,10 @@ class Cache:
         if old is None:
             return
         for parent in parents(self.kind, old):
-            members = self._parents.get(parent, set())
-            members.discard(key)
+            members = self._parents[parent]
+            members.remove(key)
             if not members:
-                self._parents.pop(parent, None)
+                del self._parents[parent]
 
 
 class Caches:

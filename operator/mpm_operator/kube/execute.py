@@ -89,10 +89,12 @@ class Executor:
             await run.grow(owner, plan.replicas)
         if grown is not None:
             await grown()
-        lowered, _ = await asyncio.gather(
-            run.each(run.put(control) for control in plan.lower),
-            run.each(run.post(name, "resume", {}) for name in plan.resume),
-        )
+        lowered = True
+        if plan.lower or plan.resume:
+            lowered, _ = await asyncio.gather(
+                run.each(run.put(control) for control in plan.lower),
+                run.each(run.post(name, "resume", {}) for name in plan.resume),
+            )
         await run.each(run.quiesce(name, patient=name in plan.patient) for name in plan.quiesce)
         await run.each(run.price(name, None) for name in plan.pardoned)
         priced = await run.each(run.price(name, VICTIM_COST) for name in plan.victims)
@@ -167,8 +169,12 @@ class _Run:
         self.unable: set[str] = set()
 
     async def each(self, calls: Iterable[Awaitable[None]]) -> bool:
-        """Make the calls of one step side by side; return whether all were taken."""
-        results = await asyncio.gather(*calls, return_exceptions=True)
+        """Make the calls of one step side by side; return whether all were taken.
+
+        A gather of nothing still takes a round of the event loop, and most plans ask for nothing.
+        """
+        made = list(calls)
+        results = await asyncio.gather(*made, return_exceptions=True) if made else ()
         good = True
         for result in results:
             if isinstance(result, ControlRefused | APIError):

@@ -100,6 +100,8 @@ class Observer:
         self._wall = wall
         self._sightings: dict[Key, dict[str, _Sighting]] = {}
         self._asked_at: dict[Key, float] = {}
+        self._endpoints: dict[Key, tuple[tuple[Object, ...], dict[str, _Endpoint]]] = {}
+        """What was read last, and of which EndpointSlices: they change only when pods come and go."""
 
     def snapshot(
         self,
@@ -122,7 +124,7 @@ class Observer:
         known = self._sightings.setdefault(key, {})
         for uid in known.keys() - {uid_of(body) for body in bodies}:
             del known[uid]
-        endpoints = _endpoints(self._caches[SLICES].of(key))
+        endpoints = self._endpoints_of(key)
         template = ((deployment or {}).get("spec") or {}).get("template") or {}
         pods = [self._pod(body, known, endpoints, template) for body in bodies]
         if deployment is not None:
@@ -174,6 +176,14 @@ class Observer:
     def forget(self, key: Key) -> None:
         self._sightings.pop(key, None)
         self._asked_at.pop(key, None)
+        self._endpoints.pop(key, None)
+
+    def _endpoints_of(self, key: Key) -> dict[str, _Endpoint]:
+        slices = tuple(self._caches[SLICES].of(key))
+        known = self._endpoints.get(key)
+        if known is None or known[0] != slices:
+            known = self._endpoints[key] = (slices, _endpoints(slices))
+        return known[1]
 
     def _pod(
         self, body: Object, known: dict[str, _Sighting], endpoints: dict[str, _Endpoint], template: Object

@@ -86,13 +86,15 @@ class _Known:
     refusal: str = ""
     """What pods refused last time; logged when it changes, for it is tried again every turn."""
     defect: Defect | None = None
-    _normal: tuple[WebServerSpec, tuple[Effective, tuple[Correction, ...]]] | None = None
+    _asked: tuple[Object, tuple[WebServerSpec, Effective, tuple[Correction, ...]]] | None = None
 
-    def normalised(self, spec: WebServerSpec) -> tuple[Effective, tuple[Correction, ...]]:
-        """Return what `normalise` makes of the spec, computed when it changes."""
-        if self._normal is None or self._normal[0] != spec:
-            self._normal = (spec, normalise(spec))
-        return self._normal[1]
+    def asked(self, server: Object) -> tuple[WebServerSpec, Effective, tuple[Correction, ...]]:
+        """Return the spec, and what `normalise` makes of it; read when it changes. Raises ValidationError."""
+        body = server.get("spec") or {}
+        if self._asked is None or self._asked[0] != body:
+            spec = msgspec.convert(body, WebServerSpec)
+            self._asked = (body, (spec, *normalise(spec)))
+        return self._asked[1]
 
 
 @dataclass(slots=True)
@@ -147,12 +149,11 @@ class Reconciler:
 
     async def _turn(self, key: Key, server: Object, known: _Known) -> float:
         try:
-            spec = msgspec.convert(server.get("spec") or {}, WebServerSpec)
+            spec, effective, corrections = known.asked(server)
         except msgspec.ValidationError as error:
             # The API server checks the schema; an object that was stored under an older one comes here.
             verdict = Verdict(False, "InvalidSpec", f"the spec can't be read: {error}", untouchable=True)
             return await self._blocked(key, server, known, verdict)
-        effective, corrections = known.normalised(spec)
         owner = Owner(key.name, key.namespace, known.uid)
         before = await self._tools.applier.standing(key, known.uid)
         done = _Done(said_of(corrections), effective)

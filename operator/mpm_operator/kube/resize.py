@@ -81,7 +81,8 @@ class Resizer:
             elif not ask and not why:
                 content[uid] = (body, size)
             told = told or why
-        await asyncio.gather(*(self._ask(*one) for one in asked))
+        if asked:
+            await asyncio.gather(*(self._ask(*one) for one in asked))
         return told
 
     async def _ask(self, body: Object, ask: Object) -> None:
