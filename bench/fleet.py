@@ -49,11 +49,11 @@ def report(followed: streams.Streams, made: decisions.Decisions, plan_us: float)
     lines = [
         "## One operator and a large fleet",
         "",
-        f"`python bench/fleet.py --write`, {sections.machine()}. CPU time of the operator's process. The "
-        f"{followed.pods:,} streams are real sockets that the operator's own reader follows; the fleet's "
-        "lines go through the same parser, tally, caches, reconciler and planner, but come without sockets, "
-        "and a table in memory answers for the API server. The cores of the whole are put together from the "
-        "cost of a line on a real stream and that of looking at a WebServer.",
+        f"`python bench/fleet.py --write`, {sections.machine()}. CPU time of the operator's process, in the "
+        f"best of several turns. The {followed.pods:,} streams are real sockets that the operator's own "
+        "reader follows; the fleet's lines go through the same parser, tally, caches, reconciler and planner "
+        "without sockets, and a table in memory answers for the API server. The cores of the whole "
+        "are put together from the cost of a line on a real stream and that of looking at a WebServer.",
         "",
         "| what | seen | goal |",
         "| --- | --- | --- |",

@@ -90,7 +90,7 @@ class Decisions:
     """API writes of a round: there should be none at rest."""
 
 
-def measure(webservers: int = 2000, rounds: int = 3) -> Decisions:
+def measure(webservers: int = 2000, rounds: int = 6) -> Decisions:
     """Build the fleet, let it come to rest, and look at it `rounds` times."""
     with (
         patch.object(operator_module, "connect", lambda: None),
@@ -120,16 +120,15 @@ async def _measure(operator: Any, webservers: int, rounds: int) -> Decisions:
         written, number = sum(operator._client.writes.values()), number + 1
         await asyncio.sleep(1.0)
     operator._client.writes.clear()
-    hearing = deciding = 0.0
-    for _ in range(rounds):
-        heard, decided = await _round(operator, keys, ceilings, number)
-        hearing, deciding, number = hearing + heard, deciding + decided, number + 1
+    times = [await _round(operator, keys, ceilings, number + turn) for turn in range(rounds)]
+    # The best round counts, for what else the machine does only ever adds.
+    hearing, deciding = (min(column) for column in zip(*times, strict=True))
     pods = webservers * PODS_PER_WEBSERVER
     return Decisions(
         webservers,
         pods,
-        1e6 * hearing / rounds / pods,
-        1e6 * deciding / rounds / webservers,
+        1e6 * hearing / pods,
+        1e6 * deciding / webservers,
         rss_kib() / 1024,
         sum(operator._client.writes.values()) // rounds,
     )
@@ -150,6 +149,7 @@ async def _round(
             boards._take(boards._streams[uid], parse(line, time.monotonic()), wake=True)
         heard = time.process_time()
         for key in batch:
+            await asyncio.sleep(0)  # as the queue does between two keys
             await operator._reconciler.reconcile(key)
         hearing, deciding = hearing + heard - began, deciding + time.process_time() - heard
     return hearing, deciding

