@@ -33,7 +33,7 @@ from mpm_operator.simulator.trace import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PARTS = ("steps", *replay.OURS, "hpa")
+PARTS = ("steps", *replay.OURS, *replay.HPA)
 REPORT = "report"
 START_S = 600
 """Where in the trace the piece begins."""
@@ -87,9 +87,9 @@ def measure(part: str, site: lifecycle.Site, rates: list[float], count: int) -> 
         stage = Stage(cluster, site, name)
         watches = stage.watch()
         try:
-            if part == "hpa":
+            if part in replay.HPA:
                 with tempfile.TemporaryDirectory() as folder, metrics_server(cluster, Path(folder)):
-                    return {"hpa": asdict(replay.with_hpa(stage, rates)), "seconds": len(rates)}
+                    return {part: asdict(replay.with_hpa(stage, part, rates)), "seconds": len(rates)}
             install(cluster)
             try:
                 if part == "steps":

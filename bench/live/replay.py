@@ -51,6 +51,10 @@ OURS: Mapping[str, tuple[int, int]] = {"ours": (12, 5), "plain": (SLOTS, 20)}
 to 25; `plain` cannot burst and is allowed many waits, so that there are violations to be foretold."""
 
 
+HPA: Mapping[str, int] = {"hpa": 70, "hpa-50": 50}
+"""Part → target of the HPA, in percent of its CPU request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a replay came to; `violations` in percent of the requests."""
@@ -99,9 +103,9 @@ def with_operator(stage: Stage, part: str, rates: Sequence[float]) -> Seen:
     return _replay(stage, rates, SETTLE_SECONDS)
 
 
-def with_hpa(stage: Stage, rates: Sequence[float]) -> Seen:
+def with_hpa(stage: Stage, part: str, rates: Sequence[float]) -> Seen:
     """Replay against the plain Deployment with an HPA on CPU."""
-    stage.apply(*peer(stage.cluster.worker_image, _first(rates)))
+    stage.apply(*peer(stage.cluster.worker_image, _first(rates), HPA[part]))
     return _replay(stage, rates, DRAIN_DELAY_S)
 
 

@@ -19,7 +19,6 @@ SLOTS = 5
 SERVICE_S = 0.5
 CPU_S = 0.01
 """CPU time of a request: little, as where workers block; enough for an HPA on CPU to see something."""
-HPA_TARGET = 0.7
 CPU_REQUEST = SLOTS / SERVICE_S * CPU_S
 """CPUs that a pod with all slots busy uses: so a CPU target is one of busy slots. Nobody has it so good."""
 MOST_SLOTS = 96
@@ -153,8 +152,11 @@ def webserver(burst: int, window_s: int, wait_percent: int = 5, **mpm: Any) -> d
     }
 
 
-def peer(image: str, replicas: int) -> list[dict[str, Any]]:
-    """Return the same application and worker without the operator: Deployment, Service, HPA on CPU."""
+def peer(image: str, replicas: int, percent: int) -> list[dict[str, Any]]:
+    """Return the same application and worker without the operator: Deployment, Service, HPA on CPU.
+
+    `percent` of the CPU request is the HPA's target.
+    """
     options = ["--bind=0.0.0.0:8080", "--admin=0.0.0.0:9090", "--mpm=event", "--processes=1"]
     options += [f"--threads={SLOTS}", f"--thread-limit={SLOTS}", "--chdir=/srv/app", "app:application"]
     container = {
@@ -168,7 +170,7 @@ def peer(image: str, replicas: int) -> list[dict[str, Any]]:
     }
     volumes = [{"name": "app", "configMap": {"name": f"{NAME}-code"}}]
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container], "volumes": volumes}}
-    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": round(100 * HPA_TARGET)}}
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME}
     metrics = [{"type": "Resource", "resource": cpu}]
     hpa = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": MOST_PODS, "metrics": metrics}
