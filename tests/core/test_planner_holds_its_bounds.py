@@ -161,6 +161,39 @@ def test_no_bound_is_broken_in_the_closed_loop(
     assert w.cut == 0
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    numbers=st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)), min_size=2, max_size=5),
+    share=st.floats(0, 1.5),
+    lost=st.sampled_from([0.0, 0.3]),
+    delay=st.sampled_from([0.0, 0.9]),
+    seed=st.integers(0, 1000),
+)
+def test_servers_that_come_and_go_stay_within_max_request_workers(
+    world: Callable[..., Any],
+    effective: Callable[..., Effective],
+    numbers: list[tuple[int, int]],
+    share: float,
+    lost: float,
+    delay: float,
+    seed: int,
+) -> None:
+    """Changed while pods start and calls get lost, and again before the last change has arrived."""
+    mpm = {"maxRequestWorkers": 240, "threadsPerChild": 10, "threadLimit": 30}
+    scaling = {"scaleDownStabilizationSeconds": 0}
+    w = world(mpm | {"processesPerPod": numbers[0][0]}, scaling, lost=lost, delay=delay, seed=seed)
+    w.load = share * 240
+    for servers, steps in numbers:
+        w.effective = effective(mpm | {"processesPerPod": servers}, **scaling)
+        for _ in range(steps):
+            w.step()
+            assert w.most_slots <= 240
+    w.lost = w.delay = 0.0
+    w.run(100)
+    assert w.most_slots <= 240
+    assert {pod.servers for pod in w.pods} == {numbers[-1][0]}
+
+
 @settings(max_examples=30, deadline=None)
 @given(mpm=MPMS, window=st.sampled_from([0, 10]), startup=st.floats(0, 5), share=st.floats(0, 0.6))
 def test_a_constant_load_settles_and_then_nothing_is_written(

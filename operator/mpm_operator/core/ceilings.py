@@ -99,22 +99,32 @@ def refuse(grants: Mapping[str, Grant], pods: Collection[str]) -> dict[str, Gran
 
 
 def deal(
-    effective: Effective, seen: Survey, grants: Mapping[str, Grant], wanted: int, surge: int, now: float
+    effective: Effective,
+    seen: Survey,
+    grants: Mapping[str, Grant],
+    wanted: int,
+    surge: int,
+    now: float,
+    unheard: int = 0,
 ) -> Deal:
-    """Share MaxRequestWorkers: first boots of `wanted` new and `surge` rolling pods, the rest as burst."""
+    """Share MaxRequestWorkers: first boots of `wanted` new and `surge` rolling pods, the rest as burst.
+
+    unheard: slots that a pod which has not told yet may have, of settings in force when it was made.
+    """
     boot = effective.boot_slots
+    unheard = max(unheard, boot)
     processes = effective.processes_per_pod
     open_grants: dict[str, Grant] = {}
     alike: dict[_Terms, list[Pod]] = {}
-    fixed = boot * (seen.unseen + surge)
+    fixed = unheard * seen.unseen + boot * surge
     claimed = fixed
     wanted_settings = effective.settings
     settings: Mapping[str, Setting] | None = None
     for pod in (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken):
         report = pod.report
         if report is None:
-            fixed += boot
-            claimed += boot
+            fixed += unheard
+            claimed += unheard
             continue
         if report.settings is not settings:
             # Reports that say the same share it: one look for all pods.
@@ -150,7 +160,7 @@ def deal(
         else:
             alike[terms] = [pod]
     for pod in seen.terminating:
-        claim = _last_claim(pod, grants.get(pod.name), boot)
+        claim = _last_claim(pod, grants.get(pod.name), unheard)
         fixed += claim
         claimed += claim
     return _share_out(effective, alike, open_grants, fixed, claimed, wanted, now)
@@ -170,10 +180,10 @@ def _live(report: Report, name: str) -> Setting | None:
     return report.threads_ceiling if name == "threadsCeiling" else report.settings.get(name)
 
 
-def _last_claim(pod: Pod, grant: Grant | None, boot: int) -> int:
+def _last_claim(pod: Pod, grant: Grant | None, unheard: int) -> int:
     report = pod.report
     if report is None:
-        return boot
+        return unheard
     ceiling = max(report.threads_ceiling, grant.ceiling if grant and grant.boot == report.boot else 0)
     return max(ceiling * report.servers, report.total)
 

@@ -46,6 +46,8 @@ class Memory(Struct, frozen=True):
     """Accepting pods that have their share of the connections; None = not looked yet."""
     newcomers: Mapping[str, float] = field(default_factory=dict)
     """Accepting pods that do not, and since when they accept."""
+    unheard: int = 0
+    """Most slots that a pod which has not told yet may have started with; 0 = all have told."""
     rolling: bool = False
     start: int = 0
     """Pods of the first creation that could not all be asked for at once; 0 = they were."""

@@ -65,6 +65,12 @@ class Survey(Struct):
     """The sums as pods report them, burst included: for `status.workers`."""
 
     @property
+    def has_unheard(self) -> bool:
+        """Whether there is a pod that sent no line yet."""
+        others = (*self.starting, *self.broken, *self.victims, *self.strays, *self.terminating)
+        return bool(self.unseen or self.unheard or any(pod.report is None for pod in others))
+
+    @property
     def load(self) -> int:
         """Slots wanted at this moment: busy ones and everything that waits."""
         return self.busy + self.queue
