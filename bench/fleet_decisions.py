@@ -149,7 +149,7 @@ async def _round(
             boards._take(boards._streams[uid], parse(line, time.monotonic()), wake=True)
         heard = time.process_time()
         for key in batch:
-            await asyncio.sleep(0)  # as the queue does between two keys
+            await asyncio.sleep(0)  # as the operator does between two keys
             await operator._reconciler.reconcile(key)
         hearing, deciding = hearing + heard - began, deciding + time.process_time() - heard
     return hearing, deciding

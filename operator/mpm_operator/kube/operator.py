@@ -238,6 +238,8 @@ class Operator:
     async def _work(self) -> None:
         while True:
             await self._leading.wait()
+            # A turn at rest waits for nothing: without this, many in a row would keep the streams waiting.
+            await asyncio.sleep(0)
             key = await self._queue.get()
             failed = True
             started = time.monotonic()

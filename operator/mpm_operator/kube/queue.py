@@ -64,8 +64,6 @@ class KeyedQueue:
 
     async def get(self) -> Key:
         """Return a key that is due and that nobody works on; it has to be given back by `done`."""
-        # A turn at rest waits for nothing: without this, many in a row would keep the streams waiting.
-        await asyncio.sleep(0)
         while True:
             self._changed.clear()
             delay = self._promote()

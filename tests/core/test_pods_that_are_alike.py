@@ -1,0 +1,79 @@
+"""Pods that are alike are dealt with together; nobody gets something else for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from mpm_operator.core.ceilings import Deal, Grant, deal
+from mpm_operator.core.memory import fresh
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
+from mpm_operator.core.survey import survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mpm_operator.core.directives import Effective
+
+NOW = 100.0
+REPORT = Report(
+    at=NOW, boot="a", state=PodState.SERVING, servers=1, threads_per_child=25, threads_ceiling=25, busy=0,
+    idle=25, total=25, queue=0, backlog_limit=511, overflows=0, connections=0, keep_alive=0, accesses=0,
+    busy_ms=0, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0, memory_limit=0,
+)  # fmt: skip
+PODS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "threads_ceiling": st.sampled_from([25, 25, 25, 40, 3]),
+            "servers": st.sampled_from([1, 1, 1, 2]),
+            "busy": st.integers(0, 3),
+            "total": st.sampled_from([25, 25, 60]),
+            "thread_limit": st.sampled_from([0, 0, 64, 30]),
+            "at": st.sampled_from([NOW, NOW, NOW, NOW - 4]),
+            "state": st.sampled_from([PodState.SERVING, PodState.SERVING, PodState.STARTING]),
+        }
+    ),
+    max_size=8,
+)
+SENT = st.dictionaries(st.integers(0, 7), st.sampled_from([25, 60]), max_size=3)
+
+
+def dealt(effective: Effective, pods: Sequence[Pod], grants: dict[str, Grant]) -> Deal:
+    snapshot = Snapshot(effective=effective, pods=tuple(pods), replicas=len(pods), memory=fresh(0.0))
+    return deal(effective, survey(snapshot, (), NOW), grants, 1, 0, NOW)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines=PODS,
+    sent=SENT,
+    limit=st.sampled_from([50, 100, 400]),
+    live=st.sampled_from([{}, {"keepAlive": False}]),
+)
+def test_who_is_alike_changes_nobodys_share(
+    lines: list[dict[str, object]],
+    sent: dict[int, int],
+    limit: int,
+    live: dict[str, bool],
+    effective: Callable[..., Effective],
+) -> None:
+    directives = effective({"threadsPerChild": 25, "maxRequestWorkers": limit})
+    shared = directives.settings | live
+    alike = [
+        Pod(f"shop-{n}", PodPhase.READY, 0.0, report=replace(REPORT, settings=shared, **line))  # type: ignore[arg-type]
+        for n, line in enumerate(lines)
+    ]
+    # Each says the same in an object of its own, and the pods come in another order.
+    apart = [
+        replace(pod, report=replace(pod.report, settings=dict(shared)))
+        for pod in reversed(alike)
+        if pod.report is not None
+    ]
+    grants = {
+        f"shop-{n}": Grant("a", 0, ceiling, NOW - 2, {"threadsCeiling": ceiling})
+        for n, ceiling in sent.items()
+    }
+    assert dealt(directives, alike, dict(grants)) == dealt(directives, apart, dict(grants))
