@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +34,7 @@ PODS = st.lists(
             "thread_limit": st.sampled_from([0, 0, 64, 30]),
             "at": st.sampled_from([NOW, NOW, NOW, NOW - 4]),
             "state": st.sampled_from([PodState.SERVING, PodState.SERVING, PodState.STARTING]),
+            "settings": st.sampled_from([{}, {}, {"keepAlive": False}, {"processes": 2}]),
         }
     ),
     max_size=8,
@@ -47,31 +48,20 @@ def dealt(effective: Effective, pods: Sequence[Pod], grants: dict[str, Grant]) -
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    lines=PODS,
-    sent=SENT,
-    limit=st.sampled_from([50, 100, 400]),
-    live=st.sampled_from([{}, {"keepAlive": False}]),
-)
+@given(lines=PODS, sent=SENT, limit=st.sampled_from([50, 100, 400]))
 def test_who_is_alike_changes_nobodys_share(
-    lines: list[dict[str, object]],
-    sent: dict[int, int],
-    limit: int,
-    live: dict[str, bool],
-    effective: Callable[..., Effective],
+    lines: list[dict[str, Any]], sent: dict[int, int], limit: int, effective: Callable[..., Effective]
 ) -> None:
     directives = effective({"threadsPerChild": 25, "maxRequestWorkers": limit})
-    shared = directives.settings | live
-    alike = [
-        Pod(f"shop-{n}", PodPhase.READY, 0.0, report=replace(REPORT, settings=shared, **line))  # type: ignore[arg-type]
-        for n, line in enumerate(lines)
-    ]
-    # Each says the same in an object of its own, and the pods come in another order.
-    apart = [
-        replace(pod, report=replace(pod.report, settings=dict(shared)))
-        for pod in reversed(alike)
-        if pod.report is not None
-    ]
+    shared: dict[str, Any] = {}
+    alike, apart = [], []
+    for number, line in enumerate(lines):
+        said = directives.settings | line["settings"]
+        report = replace(REPORT, **line | {"settings": shared.setdefault(repr(said), said)})
+        pod = Pod(f"shop-{number}", PodPhase.READY, 0.0, report=report)
+        alike.append(pod)
+        # The same in an object of its own, and the pods in another order.
+        apart.insert(0, replace(pod, report=replace(report, settings=dict(said))))
     grants = {
         f"shop-{n}": Grant("a", 0, ceiling, NOW - 2, {"threadsCeiling": ceiling})
         for n, ceiling in sent.items()
