@@ -53,27 +53,30 @@ HIGH, LOW = 400, 5
 """Milliseconds a request takes: at 20 requests/s 8 or 0.1 busy slots, for which 24 pods of two slots or 1 are
 needed. Few and long requests, so that it is not the machine that is measured."""
 
+SETTLED_SECONDS = 12.0
+CALM_SECONDS = 20.0
+ROOM = 10
+"""Pods that could be created."""
+
 
 def undo(stage: Stage, pods: int = 24, at_least: int = 5) -> dict[str, Any]:
     """Load falls until a quarter of the pods quiesces, and comes back: seconds until these serve again, and
-    pods created meanwhile. There is room for many more.
+    pods created meanwhile. There is room for more.
     """
     mpm = {
         "threadsPerChild": POD_SLOTS,
         "threadLimit": POD_SLOTS,
         "startServers": pods,
-        "maxRequestWorkers": pods * 2 * POD_SLOTS,
+        "maxRequestWorkers": (pods + ROOM) * POD_SLOTS,
     }
     record = stage.record
     with watched(stage):
         prepare(stage, mpm=mpm, scaling={"minReplicas": pods})
         stage.until("every pod to serve", lambda: len(stage.serving()) >= pods, 60)
-        with clients(stage, FEW_CLIENTS, LONG_PERIOD, HIGH):
-            time.sleep(15)
-            stage.change({"scaling": {"minReplicas": 1}})
-            time.sleep(15)
-            steady = len(stage.serving())
-            stage.demand(LOW)
+        with clients(stage, FEW_CLIENTS, LONG_PERIOD, LOW):
+            time.sleep(CALM_SECONDS)  # they all begin at once, which is another load than theirs
+            stage.demand(HIGH)
+            began = time.time()
 
             def leaving() -> set[str]:
                 with record.lock:
@@ -85,19 +88,31 @@ def undo(stage: Stage, pods: int = 24, at_least: int = 5) -> dict[str, Any]:
                         and pod.lines[-1].state in ("Quiescing", "Drained")
                     }
 
+            stage.until(
+                "as many pods as the load needs",
+                lambda: (
+                    not leaving()
+                    and len(stage.serving()) == record.replicas[-1][1]
+                    and time.time() - max(began, record.replicas[-1][0]) > SETTLED_SECONDS
+                ),
+                90,
+            )
+            steady = len(stage.serving())
+            stage.demand(LOW)
+            stage.change({"scaling": {"minReplicas": 1}})
             stage.until("pods to quiesce", lambda: len(leaving()) >= at_least, 60)
             there = set(record.pods)
             stage.demand(HIGH)
-            began = time.time()
+            returned = time.time()
             quiet = leaving()
             time.sleep(15)
     again = {}
     for name in quiet:
         pod = record.pods[name]
         again[name] = next(
-            (line.at for line in pod.lines if line.at > began and line.state == "Serving"), None
+            (line.at for line in pod.lines if line.at > returned and line.state == "Serving"), None
         )
-    back = [at - began for at in again.values() if at is not None]
+    back = [at - returned for at in again.values() if at is not None]
     return {
         "pods": steady,
         "quiescing": len(quiet),
@@ -106,7 +121,7 @@ def undo(stage: Stage, pods: int = 24, at_least: int = 5) -> dict[str, Any]:
         "last_s": round(max(back), 2) if back else None,
         "new_pods": len(set(record.pods) - there),
         "busy_at_choice": busy_at_choice(record),
-        "replicas": [(round(at - began, 1), number) for at, number in record.replicas],
+        "replicas": [(round(at - returned, 1), number) for at, number in record.replicas],
         "requests": record.summary["requests"],
         "failed": len(record.failures),
     }
