@@ -1,6 +1,6 @@
 """What is to be done: the planner's whole output, executed in the order of the fields.
 
-Order matters: first controls that lower ceilings (they make room), then resumes, quiesces, deletion costs,
+Order matters: first controls that lower ceilings (they make room) and resumes, then quiesces, deletion costs,
 then replicas, then controls that raise ceilings, then rebalances. An executor that fails at one step stops
 and plans again; every step may be repeated without harm.
 """
