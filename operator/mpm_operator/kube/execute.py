@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mpm_operator.core.plan import IDLE_WITHIN_SECONDS, QUIESCE_TTL_SECONDS, VICTIM_COST
@@ -83,8 +84,7 @@ class Executor:
 
         Raises StepFailed or PodsRefused at the end when a step failed, Fenced at once.
         """
-        uids = {name_of(pod): uid_of(pod) for pod in self._caches[PODS].of(key)}
-        run = _Run(self, key, secrets, uids)
+        run = _Run(self, key, secrets)
         if may_scale:
             await run.grow(owner, plan.replicas)
         if grown is not None:
@@ -150,6 +150,10 @@ class Executor:
         self._caches[DEPLOYMENTS].put(answer)
         logger.info("%s: replicas %d -> %d", key, replicas_of(live), replicas)
 
+    def uids(self, key: Key) -> dict[str, str]:
+        """Return the UIDs of the WebServer's pods by their names."""
+        return {name_of(pod): uid_of(pod) for pod in self._caches[PODS].of(key)}
+
     def replicas(self, key: Key) -> int | None:
         live = self._caches[DEPLOYMENTS].get(key.namespace, key.name)
         return replicas_of(live) if live is not None else None
@@ -158,15 +162,19 @@ class Executor:
 class _Run:
     """One execution: collects what failed."""
 
-    def __init__(self, executor: Executor, key: Key, secrets: Sequence[bytes], uids: dict[str, str]) -> None:
+    def __init__(self, executor: Executor, key: Key, secrets: Sequence[bytes]) -> None:
         self._executor = executor
         self._key = key
         self._secrets = secrets
-        self._uids = uids
         self.failures: list[str] = []
         self.only_pods = True
         """No failure was the API server's."""
         self.unable: set[str] = set()
+
+    @cached_property
+    def _uids(self) -> dict[str, str]:
+        """Looked up when somebody is called: most plans call nobody."""
+        return self._executor.uids(self._key)
 
     async def each(self, calls: Iterable[Awaitable[None]]) -> bool:
         """Make the calls of one step side by side; return whether all were taken.

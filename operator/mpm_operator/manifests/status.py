@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mpm_operator.core.effective import Effective
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .owner import Manifest
 
 DERIVED = (
@@ -23,8 +25,12 @@ INTERNAL = frozenset({"mpm", "band", "boot_threads", "servers_hard", "made_for"}
 """Fields of `Effective` that it shows in another form, or that only the planner needs."""
 
 
-def effective_status(effective: Effective) -> dict[str, Any]:
-    """The directives that take effect, in the words of the spec; what is computed in the pods is left out."""
+@lru_cache(maxsize=4096)
+def effective_status(effective: Effective) -> Mapping[str, Any]:
+    """The directives that take effect, in the words of the spec; what is computed in the pods is left out.
+
+    Shared by all who ask: they ask at every turn, and it changes with the spec.
+    """
     shown: dict[str, Any] = {"type": str(effective.mpm)}
     shown |= {_camel(name): getattr(effective, name) for name in _plain()}
     shown |= {"slotsPerPod": effective.slots_per_pod, "maxPods": effective.max_pods}
