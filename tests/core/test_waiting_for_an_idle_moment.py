@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
 from mpm_operator.core.victims import (
+    HASTE_SECONDS,
     PATIENCE_SECONDS,
     SOON,
     TRY_SECONDS,
@@ -35,6 +36,8 @@ def pod(name: str, busy: int, queue: int = 0, at: float = NOW) -> Pod:
 
 def test_who_is_fuller_than_a_moment_could_be_expected_of_quiesces_at_once() -> None:
     assert waiting([begin(pod("a", SOON), NOW)], NOW)
+    assert waiting([begin(pod("a", SOON), NOW)], NOW + PATIENCE_SECONDS - 0.1)
+    assert not waiting([begin(pod("a", SOON), NOW, haste=True)], NOW + HASTE_SECONDS)
     assert not waiting([begin(pod("a", SOON, queue=1), NOW)], NOW)
 
 

@@ -113,7 +113,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
     going, back = _follow(followed, seen, size.resume, now)
     staying = (pod for pod in seen.accepting if pod not in size.quiesce)
     going, spared = victims.exchange(going, seen.victims, staying, now)
-    going += [victims.begin(pod, now) for pod in size.quiesce]
+    going += [victims.begin(pod, now, haste=base.pods > effective.max_pods) for pod in size.quiesce]
     marked, gone = _marks(going, seen, effective.graceful_shutdown_timeout_seconds, now)
     desired = base.pods + size.resume + size.create - size.cut - len(size.quiesce)
     spawn = thought.need.spawn

@@ -29,6 +29,8 @@ QUIET_SECONDS = 2.0
 """How long nothing new may have reached a pod that left the endpoints: proxies learn it late."""
 PATIENCE_SECONDS = 10.0
 """How long a victim may wait for a moment without a request, before it quiesces whatever it serves."""
+HASTE_SECONDS = 2.0
+"""The same where directives can be in force only when the pods have gone."""
 SOON = 6
 """Requests in a pod up to which such a moment is waited for: of 500 looks in PATIENCE_SECONDS one finds a pod
 without a request that has six on average (Poisson). Pods that are always fuller lose no time."""
@@ -127,9 +129,10 @@ def _serves(pod: Pod) -> bool:
     return pod.phase is PodPhase.READY and pod.report is not None and pod.report.state is PodState.SERVING
 
 
-def begin(pod: Pod, now: float) -> Victim:
+def begin(pod: Pod, now: float, *, haste: bool = False) -> Victim:
     """Return the pod as a victim: it may wait where a moment without a request is to be expected."""
-    return Victim(pod.name, now, until=now + PATIENCE_SECONDS if _load(pod) <= SOON else now)
+    patience = HASTE_SECONDS if haste else PATIENCE_SECONDS
+    return Victim(pod.name, now, until=now + patience if _load(pod) <= SOON else now)
 
 
 def exchange(
