@@ -223,7 +223,7 @@ class Exchange(ShortWay):
                 self._send_block(block)
             return True
         # By itself, not in one packet with content (MSG_MORE): so the client is awake when that comes, and
-        # takes it while we send. A twelfth less CPU for 1 MiB.
+        # takes it while we send: 3 to 8 % less CPU for 1 MiB.
         self._send(self._make_head())
         if self._left:
             try:
