@@ -86,6 +86,19 @@ def test_a_burst_that_the_cpu_cannot_carry_does_not_count(effective: Callable[..
     assert staffed(effective, 40) == 18  # 0.8 / 0.04 = 20 slots
 
 
+def test_the_first_requests_of_a_load_do_not_tell_how_much_the_others_compute(
+    effective: Callable[..., Any],
+) -> None:
+    """Thirteen were begun and have had their CPU; seven are complete, the shortest."""
+    directives = effective({"threadsPerChild": 5, "threadLimit": 12, "maxRequestWorkers": 96})
+    pods = [Pod(f"shop-{n}", PodPhase.READY, 0.0, report=REPORT) for n in range(5)]
+    seen = Survey(accepting=pods, busy=13, slots=25, cpus=1.0)
+    begun = Load(samples=2, rate=20.0, inside=13.0, served=7.0, held=1.65, burnt=0.21)
+    assert by_load(directives, begun, seen, 5, pooled=False).want <= 5
+    known = replace(begun, served=1000.0, held=236.0, burnt=30.0)
+    assert by_load(directives, known, seen, 5, pooled=False).want == 7
+
+
 def test_a_burst_counts_only_within_max_request_workers(effective: Callable[..., Any]) -> None:
     assert staffed(effective, 0, maxRequestWorkers=150) == 18
 

@@ -182,7 +182,8 @@ def burst_slots(effective: Effective, load: Load, seen: Survey, have: int) -> in
     )
     if not seen.cpus:
         return effective.slots_per_pod
-    if load.cpu_share > 0:
+    # CPU shows at once, slot time when a request is complete: the first few seem to compute all the time.
+    if load.served > load.inside and load.cpu_share > 0:
         most = min(most, int(BURST_CPU * seen.cpus / load.cpu_share))
     # Too little room to catch a pod's share of a random peak is none.
     return most if most >= BURST_ROOM * effective.slots_per_pod else effective.slots_per_pod
