@@ -19,7 +19,7 @@ CUTS = ["one piece", "single bytes"]
 @pytest.fixture(scope="module", params=MODELS)
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     """A worker of one model, serving `apps/tell.py`."""
-    size = ("--mpm", request.param, "--processes", "2", "--threads", "4", "--graceful-timeout", "2")
+    size = ("--mpm", request.param, "--processes", "4", "--threads", "4", "--graceful-timeout", "2")
     worker = WorkerProcess(*size, "--chdir", str(Path(__file__).parent / "apps"), "tell:application")
     yield worker.port
     worker.end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import signal
@@ -12,12 +14,29 @@ import threading
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MODELS = ["prefork", "worker", "event"]
+
+
+def fetch(
+    port: int,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    finally:
+        connection.close()
 
 
 class WorkerProcess:
@@ -88,6 +107,30 @@ class WorkerProcess:
         """The process that serves, where there is one."""
         pid = self.process.pid
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+    def get(self, path: str = "/", **kwargs: Any) -> tuple[int, dict[str, str], bytes]:
+        return fetch(self.port, path, **kwargs)
+
+    def admin(self, path: str, **kwargs: Any) -> tuple[int, dict[str, str], bytes]:
+        return fetch(self.admin_port, path, **kwargs)
+
+    def scoreboard(self) -> dict[str, Any]:
+        board: dict[str, Any] = json.loads(self.admin("/scoreboard")[2])
+        return board
+
+    def await_board(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 10) -> dict[str, Any]:
+        """The first scoreboard for which `wanted` holds."""
+        end = time.monotonic() + seconds
+        while True:
+            board = self.scoreboard()
+            if wanted(board):
+                return board
+            assert time.monotonic() < end, board
+            time.sleep(0.02)
+
+    def await_idle(self) -> dict[str, Any]:
+        """The scoreboard once nobody is served. Who comes sooner may be told to close for those who wait."""
+        return self.await_board(lambda board: board["workers"]["busy"] == 0)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)

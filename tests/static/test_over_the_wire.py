@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,39 +64,21 @@ def test_pipelined_files_come_in_order(worker: Any, folder: Path) -> None:
     assert (first.endswith(text), second.endswith(b"\r\n\r\nabcd"), third.endswith(text)) == (True,) * 3
 
 
-def board(worker: Any) -> dict[str, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", worker.admin_port, timeout=10)
-    connection.request("GET", "/scoreboard")
-    answer: dict[str, Any] = json.loads(connection.getresponse().read())
-    connection.close()
-    return answer
-
-
-def await_board(worker: Any, wanted: Any) -> dict[str, Any]:
-    for _ in range(500):
-        seen = board(worker)
-        if wanted(seen):
-            return seen
-        time.sleep(0.02)
-    raise AssertionError(seen)
-
-
 def test_a_file_on_its_way_is_a_writing_slot_and_counts(worker: Any, tmp_path: Path, folder: Path) -> None:
     huge = folder / "site" / "huge.bin"
     with huge.open("wb") as file:
         file.truncate(1 << 28)
-    before = await_board(worker, lambda seen: seen["workers"]["busy"] == 0)["totals"]
+    before = worker.await_idle()["totals"]
     with worker.connect() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.sendall(b"GET /static/huge.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        await_board(worker, lambda seen: "W" in seen["processes"][0]["letters"])
+        worker.await_board(lambda seen: "W" in seen["processes"][0]["letters"])
         received = 0
         while data := client.recv(1 << 20):
             received += len(data)
     huge.unlink()
     assert received > 1 << 28
-    await_board(worker, lambda seen: seen["workers"]["busy"] == 0)
-    after = board(worker)["totals"]
+    after = worker.await_idle()["totals"]
     assert after["accesses"] - before["accesses"] >= 1
     assert after["bytes"] - before["bytes"] >= 1 << 28
 
@@ -110,12 +90,12 @@ def open_files(pid: int) -> Iterator[str]:
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_a_free_slot_and_no_open_file(worker: Any) -> None:
-    pid = await_board(worker, lambda seen: seen["workers"]["busy"] == 0)["processes"][0]["pid"]
+    pid = worker.await_idle()["processes"][0]["pid"]
     for _ in range(5):
         with worker.connect() as client:
             client.sendall(b"GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
             client.recv(1000)
-    await_board(worker, lambda seen: seen["workers"]["busy"] == 0)
+    worker.await_idle()
     assert not any("large.bin" in path for path in open_files(pid))
     assert b"200 OK" in worker.exchange(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert not any("Traceback" in line for line in worker.said)

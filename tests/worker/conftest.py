@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,17 +37,6 @@ class Worker(WorkerProcess):
         self.await_line("starting .*, admin on")
         self.sequence = 0
 
-    # -- requests
-
-    def get(self, path: str = "/", **kwargs: Any) -> tuple[int, dict[str, str], bytes]:
-        return fetch(self.port, path, **kwargs)
-
-    def admin(self, path: str, **kwargs: Any) -> tuple[int, dict[str, str], bytes]:
-        return fetch(self.admin_port, path, **kwargs)
-
-    def scoreboard(self) -> dict[str, Any]:
-        return json.loads(self.admin("/scoreboard")[2])
-
     def call(
         self, method: str, path: str, document: Any = None, /, **wrong: Any
     ) -> tuple[int, dict[str, Any]]:
@@ -68,16 +56,6 @@ class Worker(WorkerProcess):
         headers = {"X-MPM-Sequence": str(wrong.get("sequence", self.sequence)), "X-MPM-Signature": signature}
         status, _, answer = self.admin(path, method=method, body=body, headers=headers)
         return status, json.loads(answer)
-
-    def await_board(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 10) -> dict[str, Any]:
-        """The first scoreboard for which `wanted` holds."""
-        end = time.monotonic() + seconds
-        while True:
-            board = self.scoreboard()
-            if wanted(board):
-                return board
-            assert time.monotonic() < end, board
-            time.sleep(0.02)
 
     def await_ready(self) -> None:
         self.await_board(lambda board: board["workers"]["idle"] == _slots(board))
@@ -185,23 +163,6 @@ class Hammer:
 
 def _slots(board: dict[str, Any]) -> int:
     return board["settings"]["processes"] * board["settings"]["threadsPerChild"]
-
-
-def fetch(
-    port: int,
-    path: str,
-    *,
-    method: str = "GET",
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        return response.status, dict(response.getheaders()), response.read()
-    finally:
-        connection.close()
 
 
 def key_folder(folder: Path) -> Path:

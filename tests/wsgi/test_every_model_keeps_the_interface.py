@@ -29,6 +29,7 @@ class Worker(WorkerProcess):
     def ask(self, *streams: bytes) -> bytes:
         """Everything that comes back until the worker closes; `<reset>` when it cut."""
         received = b""
+        self.await_idle()
         with self.connect() as client:
             try:
                 client.sendall(b"".join(streams))
