@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
+import pytest
+from worker_process import fetch
+
 from mpm_worker.listeners import longest
 
 SLOTS, WAITING = 8, 200
@@ -30,6 +33,25 @@ def test_the_longest_of_several_queues_is_accepted_from() -> None:
     assert taken[0] == 1
     assert taken[1:3] in ([1, 2], [2, 1])
     assert sorted(taken[3:]) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("flooded", [0, 1], ids=["the first address is flooded", "the second one is"])
+def test_an_address_is_served_while_another_has_the_longer_queue(start, hammer, mpm: str, flooded) -> None:
+    worker = start(
+        *("--mpm", mpm, "--processes", "1", "--threads", "1"),
+        *("--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0"),
+    )
+    said = worker.await_line(r"listening on http://127.0.0.1:(\d+), http://127.0.0.1:(\d+)")
+    ports = int(said[1]), int(said[2])
+    clients = 24
+    flood = hammer(ports[flooded], clients, "/sleep/0.01", keep_alive=False)
+    worker.await_board(lambda board: board["backlog"]["depth"] >= clients // 2)
+    for _ in range(5):
+        before = flood.served
+        assert fetch(ports[1 - flooded], "/")[0] == 200
+        assert flood.served - before < 10 * clients
+    flood.stop()
+    assert flood.failures == []
 
 
 def test_while_there_is_a_queue_no_connection_is_kept_that_would_go_before_it(start) -> None:

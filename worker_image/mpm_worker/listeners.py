@@ -145,6 +145,16 @@ class Listeners:
         """The sockets of a seat, one an address."""
         return [listener.seat(seat) for listener in self.all]
 
+    def longest(self, sockets: list[socket.socket]) -> list[socket.socket]:
+        """Of each address that some of them are of, the one with the longest queue.
+
+        Rejected: the longest of all. Who comes to another address would wait for the end of a flood at one.
+        """
+        seats: dict[Listener, list[socket.socket]] = {}
+        for sock in sockets:
+            seats.setdefault(self.origin(sock), []).append(sock)
+        return [longest(group) for group in seats.values()]
+
     def listen(self, seat: int) -> None:
         """Let connections arrive at a seat. Nothing ever undoes it: siblings serve an empty seat."""
         self._listening.add(seat % self._seats)

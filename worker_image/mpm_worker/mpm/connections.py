@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from mpm_worker.compiled import poll, receive
 from mpm_worker.http import ProtocolError
-from mpm_worker.listeners import longest
 from mpm_worker.mpm import uploads
 from mpm_worker.passing import Siblings
 from mpm_worker.say import say
@@ -73,6 +72,8 @@ class Connections:
         self._spare = 0
         """Slots that are idle beyond half of all: so many may wait for clients that pause in a body."""
         self._spooling = child.environment.spooling
+        self._turns = 0
+        """Turns that accepted, so that each address is the first one in some."""
         self._gates: tuple[int, ...] = ()
         self._told: tuple[int, ...] = ()
         self.room = False
@@ -127,7 +128,7 @@ class Connections:
             else:
                 self._take_passed()
         if doors:
-            self._accept(longest(doors), max(1, idle_slots))
+            self._accept_by_address(doors, max(1, idle_slots))
 
     def _read_more(self) -> None:
         """One piece of each upload that had more than one ready."""
@@ -201,8 +202,18 @@ class Connections:
             if not open_:
                 child.alarm()  # so that a sibling comes to help
 
+    def _accept_by_address(self, doors: list[socket.socket], most: int) -> None:
+        """At most so many of all addresses: a flood at one leaves the others their share."""
+        queues = doors if len(doors) == 1 else self._child.listeners.longest(doors)
+        most = min(_MOST_ACCEPTED, most)
+        share = max(1, most // len(queues))
+        self._turns += 1
+        first = self._turns % len(queues)
+        for listener in (queues[first:] + queues[:first])[:most]:
+            self._accept(listener, share)
+
     def _accept(self, listener: socket.socket, most: int) -> None:
-        for _ in range(min(_MOST_ACCEPTED, most)):
+        for _ in range(most):
             try:
                 sock, address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):

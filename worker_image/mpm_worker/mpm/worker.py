@@ -43,6 +43,8 @@ class Worker:
     def __init__(self, child: Child) -> None:
         self._child = child
         self._doors: list[socket.socket] = []
+        self._first = 0
+        """Which listener is tried first: the one after that of the last client."""
         self._leader = threading.Lock()
         self._count = threading.Lock()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -129,9 +131,11 @@ class Worker:
                 return None
             while True:
                 # After a wake-up first accept, then look whether to leave: nobody else was woken.
-                for listener in self._open_doors():
-                    client = self._accept(listener, slot)
+                doors = self._open_doors()
+                for at in range(self._first, self._first + len(doors)):
+                    client = self._accept(doors[at % len(doors)], slot)
                     if client is not None:
+                        self._first = (at + 1) % len(doors)
                         return client
                 if self._leave():
                     return None
