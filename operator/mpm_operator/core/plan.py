@@ -1,8 +1,10 @@
-"""What is to be done: the planner's whole output, executed in the order of the fields.
+"""What is to be done: the planner's whole output, field by field.
 
-Order matters: first controls that lower ceilings (they make room) and resumes, then quiesces, deletion costs,
-then replicas, then controls that raise ceilings, then rebalances. An executor that fails at one step stops
-and plans again; every step may be repeated without harm.
+Order matters: controls that lower ceilings make room, so they and the resumes beside them come first; then
+quiesces, deletion costs, replicas, controls that raise ceilings, rebalances. An executor may raise replicas
+before all of it, for new pods take only what was seen free. A pod that does not take its call need not hold
+up the others: only a ceiling that was not lowered forbids to raise any, and a deletion cost that was not
+written to lower replicas. Every step may be repeated without harm.
 """
 
 from __future__ import annotations
