@@ -194,16 +194,6 @@ def test_threads_per_child_is_changed_live_within_the_ceiling(effective: Callabl
     assert (lower, raised) == ({"shop-1": {"threadsPerChild": 10}}, {})
 
 
-def test_a_server_more_waits_for_the_memory_that_it_needs(effective: Callable[..., Any]) -> None:
-    """100 MiB a server: two of them do not fit into nine tenths of 200, but into those of 256."""
-    directives = effective({"processesPerPod": 2, "maxRequestWorkers": 50, "threadsPerChild": 25})
-    pod = ready("shop-1", rss=100 << 20, memory_limit=200 << 20)
-    assert controls_of(Snapshot(directives, (pod,), 1, fresh(0.0))) == ({}, {})
-    pod = ready("shop-1", rss=100 << 20, memory_limit=256 << 20)
-    asked = controls_of(Snapshot(directives, (pod,), 1, fresh(0.0)))
-    assert asked == ({}, {"shop-1": {"processes": 2}})
-
-
 def test_a_server_less_waits_for_nothing_and_counts_until_it_has_gone(effective: Callable[..., Any]) -> None:
     directives = effective({"processesPerPod": 1, "maxRequestWorkers": 75, "threadsPerChild": 25})
     two = LINE.settings | {"processes": 2}
@@ -228,24 +218,36 @@ def test_servers_that_a_pod_was_told_to_have_are_counted_before_they_are_seen(
     assert first.memory is not None
     directives = effective({"processesPerPod": 1, "maxRequestWorkers": 75, "threadsPerChild": 25})
     told = replace(snapshot, effective=directives, memory=first.memory)
-    assert controls_of(told, 101.0) == ({}, {"shop-1": {"threadsCeiling": 37}})
+    assert controls_of(told, 101.0) == ({"shop-1": {"processes": 1}}, {}), "and no burst on its slots"
     coming = LINE.settings | {"processes": 2}
     shown = replace(told, pods=(ready("shop-1", at=101.0, sequence=1, settings=coming),), memory=fresh(0.0))
     lower, raised = controls_of(shown, 101.0)
     assert (lower, raised) == ({"shop-1": {"processes": 1}}, {})
 
 
-def test_servers_are_under_way_until_all_pods_have_them(effective: Callable[..., Any]) -> None:
-    """A pod without memory for another one is sent nothing, and yet not all is done."""
-    directives = effective({"processesPerPod": 2, "maxRequestWorkers": 50, "threadsPerChild": 25})
-    pod = ready("shop-1", rss=200 << 20, memory_limit=256 << 20)
-    decided = plan(Snapshot(directives, (pod,), 1, fresh(0.0)), 100.0)
-    assert decided.controls == ()
-    (said,) = (one for one in decided.conditions if one.type == "Progressing")
-    assert (said.reason, "2 servers" in said.message) == ("SettingsChanging", True)
-    two = ready("shop-1", servers=2, settings=LINE.settings | {"processes": 2})
-    decided = plan(Snapshot(directives, (two,), 1, fresh(0.0)), 100.0)
-    assert {one.reason for one in decided.conditions} >= {"Settled", "Serving"}
+def test_a_lost_call_that_nobody_wants_any_more_is_taken_back_and_claims_nothing(
+    effective: Callable[..., Any],
+) -> None:
+    """The pod never shows what was sent, so only another call can end the doubt."""
+    for wish in ({"processesPerPod": 2}, {"threadsPerChild": 10}, {"threadsPerChild": 30}):
+        plain = {"maxRequestWorkers": 150, "threadsPerChild": 25, "threadLimit": 60}
+        pod = ready("shop-1", threads_ceiling=60)
+        sent = plan(Snapshot(effective(plain | wish), (pod,), 1, fresh(0.0)), 100.0)
+        assert sent.memory is not None
+        assert sent.memory.grants
+        (name,) = set(LINE.settings) & {key for one in sent.lower + sent.controls for key in one.changes}
+        before = Snapshot(effective(plain), (pod,), 1, sent.memory)
+        decided = plan(before, 101.0)
+        asked = {key: value for one in decided.lower + decided.controls for key, value in one.changes.items()}
+        assert asked[name] == LINE.settings[name]
+        for second in range(102, 112):
+            assert decided.memory is not None
+            heard = replace(pod, report=replace(pod.report, at=float(second), sequence=1))
+            decided = plan(replace(before, pods=(heard,), memory=decided.memory), float(second))
+        assert decided.memory is not None
+        assert not decided.memory.grants
+        (said,) = (one for one in decided.conditions if one.type == "Progressing")
+        assert said.reason == "Settled"
 
 
 def test_settings_that_differ_are_mended_and_others_left_alone(effective: Callable[..., Any]) -> None:

@@ -106,11 +106,17 @@ def test_each_mpm_is_called_as_the_worker_calls_it(mpm: str, tmp_path: Path) -> 
 
 def test_a_pod_that_starts_again_stays_what_its_template_made_it(spec: WebServerSpec, tmp_path: Path) -> None:
     """Its command line wins over the file, which is of the newest spec already."""
-    mpm = {"type": "Prefork", "processesPerPod": 100, "maxRequestWorkers": 100}
-    newer = msgspec.convert({"app": {"module": "shop:broken"}, "mpm": mpm}, WebServerSpec)
+    newer = msgspec.convert({"app": {"module": "shop:broken"}, "mpm": {"type": "Prefork"}}, WebServerSpec)
     (tmp_path / "mpm.toml").write_text(engine(newer.engine).config(newer, normalise(newer)[0])["mpm.toml"])
     arguments = engine(spec.engine).arguments(spec, normalise(spec)[0])
     read = options.load(["--config", str(tmp_path / "mpm.toml"), *arguments], {})
-    assert (read.app, read.mpm) == ("shop.wsgi:application", "worker")
-    assert (read.server_limit, read.processes) == (32, 32), "no more than it could ever have"
+    assert (read.app, read.mpm, read.processes) == ("shop.wsgi:application", "worker", 2)
     assert (read.thread_limit, read.listen_backlog, read.extended_status) == (9, 100, True)
+
+
+def test_pods_are_given_no_option_that_only_the_newest_worker_has(spec: WebServerSpec) -> None:
+    """An option that a worker does not know ends it: ServerLimit is its own matter."""
+    effective, _ = normalise(spec)
+    given = engine(spec.engine)
+    assert "server-limit" not in given.config(spec, effective)["mpm.toml"]
+    assert not [one for one in given.arguments(spec, effective) if "server-limit" in one]

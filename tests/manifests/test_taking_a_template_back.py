@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,10 +19,8 @@ from mpm_operator.manifests.rollout import (
     is_complete,
     is_stuck,
     restored,
-    servers_of,
     source,
 )
-from mpm_operator.manifests.servers import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +72,7 @@ def test_nothing_is_written_for_a_change_that_rolls_nothing(build: Callable[...,
 
 
 def test_the_limits_and_what_is_live_stay_those_of_the_spec() -> None:
-    good = source(parsed({"mpm": {"type": "Prefork", "maxRequestWorkers": 64}}), "shop:1", 8)
+    good = source(parsed({"mpm": {"type": "Prefork", "maxRequestWorkers": 64}}), "shop:1")
     now = parsed(
         {
             "mpm": {"type": "Event", "maxRequestWorkers": 32, "threadsPerChild": 5},
@@ -107,27 +104,8 @@ def test_a_rollback_cuts_no_request_that_a_live_change_gave_more_time(build: Cal
     assert again.deployment["spec"]["template"] == two.deployment["spec"]["template"], "no other pods"
 
 
-@pytest.mark.parametrize(
-    ("asked", "resize", "servers"), [(3, "InPlace", 3), (40, "InPlace", 32), (4, "Never", 2)]
-)
-def test_what_comes_back_has_as_many_servers_as_its_pods_can(
-    build: Callable[..., Children], asked: int, resize: str, servers: int
-) -> None:
-    one = build({"image": "shop:1", "mpm": {"processesPerPod": 2}})
-    bad = {"image": "shop:2", "mpm": {"processesPerPod": asked}, "scaling": {"resize": resize}}
-    two = build(bad, running=complete(one))
-    assert two.generation != one.generation
-    last = good_of(two.deployment)
-    back = restored(parsed(bad), last)
-    assert back is not None
-    back = held(back, servers_of(last))
-    assert normalise(back)[0].processes_per_pod == servers
-    again = build(msgspec.to_builtins(back), running=two.deployment, servers=servers_of(last))
-    assert again.deployment["spec"]["template"] == one.deployment["spec"]["template"], "no other pods"
-
-
 def test_a_directive_that_the_good_template_left_out_is_left_out_again() -> None:
-    back = restored(parsed({"mpm": {"listenBacklog": 7}}), source(parsed({}), "shop:1", 1))
+    back = restored(parsed({"mpm": {"listenBacklog": 7}}), source(parsed({}), "shop:1"))
     assert back is not None
     assert back.mpm == parsed({}).mpm
 

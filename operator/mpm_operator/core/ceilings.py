@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .footprint import has_room
 from .plan import Control
 from .snapshot import PodState
 from .survey import SILENT_SECONDS
@@ -60,6 +59,8 @@ class Grant(Struct, frozen=True):
     """The highest ceiling that may be in force meanwhile."""
     sent_at: float
     changes: Mapping[str, Setting]
+    servers: int = 0
+    """The most servers that may be in force meanwhile."""
     refused: bool = False
     """The pod answered that it can't: nothing of it will ever be in force."""
 
@@ -93,7 +94,7 @@ class _Seat(Struct, frozen=True):
 def refuse(grants: Mapping[str, Grant], pods: Collection[str]) -> dict[str, Grant]:
     """Return the grants after `pods` answered that they can't: their claims are what they show again."""
     return {
-        name: replace(grant, ceiling=0, refused=True) if name in pods else grant
+        name: replace(grant, ceiling=0, servers=0, refused=True) if name in pods else grant
         for name, grant in grants.items()
     }
 
@@ -133,11 +134,12 @@ def deal(
         ceiling = report.threads_ceiling
         # What it was told to have it will have, and what it has may take long to finish.
         servers = told if told > report.servers else report.servers
+        calm = settled
         if pod.name in grants and (grant := _still_open(grants[pod.name], report, now)):
             open_grants[pod.name] = grant
             ceiling = max(ceiling, grant.ceiling)
-            if not grant.refused:
-                servers = max(servers, int(grant.changes.get("processes", 1)))
+            servers = max(servers, grant.servers)
+            calm = False
         cap = effective.thread_limit
         if 0 < report.thread_limit < cap:
             cap = report.thread_limit
@@ -154,7 +156,7 @@ def deal(
         if deaf or now - report.at > SILENT_SECONDS:
             fixed += claim
             continue
-        terms = servers, ceiling, cap, settled and ceiling == report.threads_ceiling
+        terms = servers, ceiling, cap, calm and ceiling == report.threads_ceiling
         if terms in alike:
             alike[terms].append(pod)
         else:
@@ -229,7 +231,7 @@ def _share_out(
         elif ceiling < target and budget >= seat.servers:
             ceiling = min(target, ceiling + budget // seat.servers)
             budget -= (ceiling - seat.ceiling) * seat.servers
-        cuts, rest = _changes(seat, ceiling, wishes, effective, claimed <= limit)
+        cuts, rest = _changes(seat, ceiling, wishes, effective, _sent(grants, seat.pod), claimed <= limit)
         # One call a pod and plan: the cuts first, for others wait for the room they make.
         if cuts:
             if _send(seat, cuts, ceiling, grants, now):
@@ -273,21 +275,37 @@ def _wishes(effective: Effective) -> dict[str, Setting]:
     return {name: value for name, value in effective.settings.items() if name != "threadsPerChild"}
 
 
+def _sent(grants: Mapping[str, Grant], pod: Pod) -> Mapping[str, Setting]:
+    """Return the changes that may be in force without having been seen."""
+    grant = grants.get(pod.name)
+    return {} if grant is None or grant.refused else grant.changes
+
+
 def _changes(
-    seat: _Seat, ceiling: int, wishes: Mapping[str, Setting], effective: Effective, may_grow: bool
+    seat: _Seat,
+    ceiling: int,
+    wishes: Mapping[str, Setting],
+    effective: Effective,
+    sent: Mapping[str, Setting],
+    may_grow: bool,
 ) -> tuple[dict[str, Setting], dict[str, Setting]]:
-    """Return what to cut (it makes room) and what to raise or mend; only settings that the pod reports."""
+    """Return what to cut (it makes room) and what to raise or mend; only settings that the pod reports.
+
+    What was `sent` and is not wanted any more is taken back by another call: the first may be lost, or late.
+    """
     live, current = seat.report.settings, seat.pod.current
     cuts: dict[str, Setting] = {}
     rest: dict[str, Setting] = {
         name: value
         for name, value in wishes.items()
-        if name in live and live[name] != value and (current or name in HTTP)
+        if name in live
+        and (live[name] != value or sent.get(name, value) != value)
+        and (current or name in HTTP)
     }
     if "processes" in rest:
-        if rest["processes"] < live["processes"]:
+        if rest["processes"] < max(live["processes"], sent.get("processes", 0)):
             cuts["processes"] = rest.pop("processes")
-        elif not (may_grow and has_room(seat.report, effective.processes_per_pod)):
+        elif not may_grow:
             del rest["processes"]
     if ceiling < seat.ceiling:
         cuts["threadsCeiling"] = ceiling
@@ -295,8 +313,9 @@ def _changes(
         rest["threadsCeiling"] = ceiling
     if "threadsPerChild" in live:
         threads = min(effective.threads_per_child if current else int(live["threadsPerChild"]), ceiling)
-        if threads != live["threadsPerChild"]:
-            (cuts if threads < live["threadsPerChild"] else rest)["threadsPerChild"] = threads
+        told = sent.get("threadsPerChild", threads)
+        if not threads == told == live["threadsPerChild"]:
+            (cuts if threads < max(told, live["threadsPerChild"]) else rest)["threadsPerChild"] = threads
     return cuts, rest
 
 
@@ -310,6 +329,11 @@ def _send(
         if now - last.sent_at < pause:
             return False
     grants[seat.pod.name] = Grant(
-        seat.report.boot, seat.report.sequence, max(seat.ceiling, ceiling), now, changes
+        seat.report.boot,
+        seat.report.sequence,
+        max(seat.ceiling, ceiling),
+        now,
+        changes,
+        max(seat.servers, int(changes.get("processes", 0))),
     )
     return True

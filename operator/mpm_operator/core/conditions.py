@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .effective import Correction
     from .memory import Memory
     from .sizing import Size
-    from .snapshot import Pod, Snapshot
+    from .snapshot import Snapshot
     from .survey import Survey
 
 DEAF_SECONDS = 10.0
@@ -212,19 +212,7 @@ def _progressing(snapshot: Snapshot, seen: Survey, found: Mapping[str, Trouble],
     if settling and not snapshot.paused:
         text = "not every pod shows the changed settings on its scoreboard yet"
         return Condition("Progressing", ConditionStatus.TRUE, "SettingsChanging", text)
-    wanted = snapshot.effective.processes_per_pod
-    if any(_lacks(pod, wanted) for pod in seen.accepting) and not snapshot.paused:
-        text = (
-            f"not every pod has {plural(wanted, 'server')} yet; one whose memory limit has no room for them "
-            "waits until it has"
-        )
-        return Condition("Progressing", ConditionStatus.TRUE, "SettingsChanging", text)
     return Condition("Progressing", ConditionStatus.FALSE, "Settled", "nothing starts, drains or rolls")
-
-
-def _lacks(pod: Pod, servers: int) -> bool:
-    """Return whether a pod that can have so many servers does not show them."""
-    return pod.current and pod.report is not None and pod.report.servers < servers
 
 
 def _scaling_active(snapshot: Snapshot, found: Mapping[str, Trouble]) -> Condition:

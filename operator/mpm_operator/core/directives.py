@@ -96,7 +96,6 @@ def normalise(spec: WebServerSpec) -> tuple[Effective, tuple[Correction, ...]]:
         server_limit=server_limit,
         servers_hard=law.servers_hard if limit_given is None else 0,
         processes_per_pod=processes,
-        made_for=processes,
         max_connections_per_child=mpm.max_connections_per_child,
         max_rss_bytes=-1 if mpm.max_rss_bytes is None else mpm.max_rss_bytes,
         request_timeout_seconds=mpm.request_timeout_seconds,

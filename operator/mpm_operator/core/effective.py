@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from .spec import MPM
 
 
-LEAST_PROCESS_LIMIT = 32
-"""Servers that every pod can have: an Event supervisor holds a listener for each that may come."""
-
-
 class Band(Struct, frozen=True):
     """Least and most idle slots over the whole WebServer."""
 
@@ -42,8 +38,6 @@ class Effective(Struct, frozen=True):
     servers_hard: int
     """Greatest ServerLimit that is computed; 0 = it was given, and stays when ThreadsPerChild is tuned."""
     processes_per_pod: int
-    made_for: int
-    """Servers that the pod template was made for: their memory, and the ServerLimit of its supervisors."""
     max_connections_per_child: int
     max_rss_bytes: int
     """0 = never; -1 = what the memory limit leaves."""
@@ -65,16 +59,6 @@ class Effective(Struct, frozen=True):
     def slots_per_pod(self) -> int:
         """Slots of a pod without burst: processesPerPod × threadsPerChild."""
         return self.processes_per_pod * self.threads_per_child
-
-    @property
-    def boot_processes(self) -> int:
-        """Servers that a new pod starts with; control gives it the others once it has memory for them."""
-        return min(self.processes_per_pod, self.made_for)
-
-    @property
-    def process_limit(self) -> int:
-        """Most servers that a pod can ever have: its supervisor's ServerLimit, fixed when it starts."""
-        return max(LEAST_PROCESS_LIMIT, 2 * self.made_for)
 
     @property
     def boot_slots(self) -> int:

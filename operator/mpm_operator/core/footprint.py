@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .effective import Effective
-    from .snapshot import Pod, Report
+    from .snapshot import Pod
 
 USABLE = 0.9
 """Share of the limit that slots may fill; the rest is for what a request takes for a moment."""
@@ -69,13 +69,6 @@ def measure(before: Footprint, pods: Iterable[Pod]) -> Footprint:
 
 def _settled(before: int, slots: int) -> int:
     return before if before and LOWER * before <= slots <= RAISE * before else slots
-
-
-def has_room(report: Report, servers: int) -> bool:
-    """Return whether the pod's memory limit holds so many servers of the size of those that it has."""
-    if report.memory_limit <= 0 or report.servers <= 0:
-        return True
-    return report.rss / report.servers * servers <= USABLE * report.memory_limit
 
 
 def thread_limit(footprint: Footprint, effective: Effective) -> int:

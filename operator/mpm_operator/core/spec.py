@@ -199,8 +199,8 @@ class MPMDirectives(_Value, frozen=True):
     processes_per_pod: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
         Meta(
-            description="Servers packed into one pod, changed live up to 32 (or twice what the pods were "
-            "made for); left out: 1 for Worker and Event, 8 for Prefork."
+            description="Servers packed into one pod; a change rolls the pods; left out: 1 for Worker and "
+            "Event, 8 for Prefork."
         ),
     ] = None
 

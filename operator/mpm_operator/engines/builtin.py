@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .protocol import Setting
 
 CONFIG_FILE = "mpm.toml"
-_FIXED = ("mpm", "server-limit", "thread-limit", "listen-backlog", "extended-status")
+_FIXED = ("mpm", "processes", "thread-limit", "listen-backlog", "extended-status")
 
 
 class BuiltinEngine:
@@ -37,7 +37,6 @@ class BuiltinEngine:
         return {
             "app": spec.app.module,
             "mpm": str(effective.mpm),
-            "serverLimit": effective.process_limit,
             "threadLimit": effective.thread_limit,
             "listenBacklog": effective.listen_backlog,
             "extendedStatus": spec.extended_status,
@@ -51,8 +50,7 @@ def options(spec: WebServerSpec, effective: Effective) -> dict[str, str | int | 
     return guard | {
         "app": spec.app.module,
         "mpm": str(effective.mpm).lower(),
-        "processes": effective.boot_processes,
-        "server-limit": effective.process_limit,
+        "processes": effective.processes_per_pod,
         "threads": effective.threads_per_child,
         "thread-limit": effective.thread_limit,
         "listen-backlog": effective.listen_backlog,

@@ -15,16 +15,7 @@ from mpm_operator.core.directives import Correction, Effective, normalise
 from mpm_operator.engines import engine as engine_named
 from mpm_operator.manifests import Children, Owner, children
 from mpm_operator.manifests.deployment import digest
-from mpm_operator.manifests.rollout import (
-    Failure,
-    failure_of,
-    generation_of,
-    good_of,
-    is_stuck,
-    restored,
-    servers_of,
-)
-from mpm_operator.manifests.servers import held, settle
+from mpm_operator.manifests.rollout import Failure, failure_of, generation_of, good_of, is_stuck, restored
 
 from .resources import CONFIGMAPS, Key
 
@@ -96,14 +87,10 @@ class Builder:
         if running is None:
             return built
         failure = self._failure(key, spec, built.children, running)
-        last = good_of(running)
-        good = restored(spec, last) if failure is not None else None
+        good = restored(spec, good_of(running)) if failure is not None else None
         if failure is None or good is None:
             return built
-        servers = servers_of(last)
-        good = held(good, servers)
-        data = self._app_data(key, good)
-        again = self._children(key, owner, good, data, running, replicas, failure, servers)
+        again = self._children(key, owner, good, self._app_data(key, good), running, replicas, failure)
         if again.children.generation == built.children.generation:
             # Only the code in the ConfigMap is new, and what it was nobody knows.
             return built
@@ -118,10 +105,9 @@ class Builder:
         running: Object | None,
         replicas: int | None,
         failure: Failure | None = None,
-        servers: int = 0,
     ) -> Wanted:
         keys = self._keys.of(owner.uid)
-        inputs = (owner, spec, app_data, replicas, failure, servers, keys)
+        inputs = (owner, spec, app_data, replicas, failure, keys)
         place = key, failure is None
         known = self._built.get(place)
         # The cached object is another one whenever anything about the Deployment changed.
@@ -129,25 +115,21 @@ class Builder:
             return known[2]
         effective, corrections = normalise(spec)
         engine = engine_named(spec.engine)
-
-        def made(effective: Effective) -> Children:
-            return children(
-                owner,
-                spec,
-                effective,
-                config=engine.config(spec, effective),
-                rollout=engine.rollout(spec, effective),
-                arguments=engine.arguments(spec, effective),
-                default_image=self._default_image,
-                keys=keys,
-                app_data=app_data,
-                running=running,
-                failure=failure,
-                replicas=replicas,
-                progress_deadline=self._deadline,
-            )
-
-        effective, built = settle(spec, effective, running, made, servers)
+        built = children(
+            owner,
+            spec,
+            effective,
+            config=engine.config(spec, effective),
+            rollout=engine.rollout(spec, effective),
+            arguments=engine.arguments(spec, effective),
+            default_image=self._default_image,
+            keys=keys,
+            app_data=app_data,
+            running=running,
+            failure=failure,
+            replicas=replicas,
+            progress_deadline=self._deadline,
+        )
         wanted = Wanted(effective, corrections, built)
         self._built[place] = (inputs, running, wanted)
         return wanted

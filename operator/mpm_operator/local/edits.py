@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.engines.builtin import BuiltinEngine
@@ -17,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mpm_operator.core.directives import Correction, Effective
+
+LEAST_PROCESS_LIMIT = 32
+"""Servers that every pod can have: an Event supervisor holds a listener for each that may come."""
 
 _Stamp = tuple[int, int, int]
 
@@ -32,12 +32,15 @@ class Given:
     document: Document
     effective: Effective
     corrections: tuple[Correction, ...]
+    process_limit: int
+    """Most servers that a pod of this run can ever have: its supervisor's ServerLimit, fixed at its start."""
 
     def rollout(self) -> dict[str, object]:
         """What would roll the pods in a cluster."""
         return {
             "metadata.name": self.document.name,
             "the ConfigMap of app.configMapRef": self.document.app_files,
+            "serverLimit": self.process_limit,
             **BuiltinEngine().rollout(self.document.spec, self.effective),
         }
 
@@ -45,15 +48,15 @@ class Given:
 def given(document: Document) -> Given:
     """Check and correct the directives of `document`."""
     effective, corrections = normalise(document.spec)
-    return Given(document, effective, tuple(corrections))
+    process_limit = max(LEAST_PROCESS_LIMIT, 2 * effective.processes_per_pod)
+    return Given(document, effective, tuple(corrections), process_limit)
 
 
 def _as_made(edited: Given, now: Given) -> Given:
-    """What the file asks for, of pods made for as many servers as those that run if that will do."""
-    kept = replace(edited.effective, made_for=now.effective.made_for)
-    if kept.processes_per_pod > kept.process_limit:
+    """What the file asks for, with the limit of the pods that run if that will do."""
+    if edited.effective.processes_per_pod > now.process_limit:
         return edited
-    return dataclasses.replace(edited, effective=kept)
+    return replace(edited, process_limit=now.process_limit)
 
 
 class Edits:

@@ -24,11 +24,13 @@ _KEY_BYTES = 32
 class Home:
     """Files that the pods of one run read."""
 
-    def __init__(self, root: Path, document: Document, folder: Path) -> None:
+    def __init__(self, root: Path, document: Document, folder: Path, process_limit: int) -> None:
         """Write the control key and (with `app.configMapRef`) the app under `root`; settings: `configure`.
 
-        `folder` is where the app is imported from when it comes from no ConfigMap.
+        `folder` is where the app is imported from when it comes from no ConfigMap. `process_limit`: most
+        servers that an edit may give to a pod.
         """
+        self._process_limit = process_limit
         key = ControlKey(1, secrets.token_bytes(_KEY_BYTES))
         self.key = key.secret
         self._app_folder = folder
@@ -56,6 +58,7 @@ class Home:
             *("--bind", f"fd://{listener_fd}"),
             *("--admin", "127.0.0.1:0"),
             *("--config", str(self._config)),
+            *("--server-limit", str(self._process_limit)),
             *("--control-keys", str(self._keys)),
             *("--pod-uid", uid),
             *("--chdir", str(self._app_folder)),

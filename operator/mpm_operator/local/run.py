@@ -83,7 +83,8 @@ async def run(wish: Wish, display: Display, stop: asyncio.Event, fast: asyncio.E
         with tempfile.TemporaryDirectory(prefix="mpm-run-") as root:
             for ignored in wish.document.ignored:
                 display.say(f"{ignored} means nothing on one machine: ignored.")
-            home = Home(Path(root), wish.document, wish.file.parent.resolve())
+            folder = wish.file.parent.resolve()
+            home = Home(Path(root), wish.document, folder, asked.process_limit)
             await _Run(wish, display, edits, home, listener).serve(asked, stop, fast)
     finally:
         listener.close()

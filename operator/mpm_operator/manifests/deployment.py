@@ -13,7 +13,6 @@ import msgspec
 
 from . import merge, pod
 from .rollout import GENERATION, remembered, source
-from .servers import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +55,8 @@ def deployment(
     drain, grace = longest_drain(effective, generation, running)
     template["spec"]["terminationGracePeriodSeconds"] = grace
     notes = template["metadata"].setdefault("annotations", {})
-    notes |= {GENERATION: generation, DRAIN_DELAY: str(drain), SERVERS: str(effective.made_for)}
-    kept = remembered(running, source(spec, image, effective.made_for), generation, failure)
+    notes |= {GENERATION: generation, DRAIN_DELAY: str(drain)}
+    kept = remembered(running, source(spec, image), generation, failure)
     built = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

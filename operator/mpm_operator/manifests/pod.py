@@ -44,7 +44,7 @@ def defaults(owner: Owner, effective: Effective) -> Manifest:
             "containers": [
                 {
                     "name": CONTAINER,
-                    "resources": resources(effective.made_for),
+                    "resources": resources(effective.processes_per_pod),
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "readOnlyRootFilesystem": True,

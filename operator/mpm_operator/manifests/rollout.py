@@ -31,7 +31,7 @@ SOURCE_MOST = 64 * 1024
 
 _PARTS = ("app", "mpm", "extendedStatus", "podTemplate")
 """Parts of a spec that make new pods, besides the image; of `mpm` only what follows."""
-_FIXED = ("type", "threadLimit", "listenBacklog")
+_FIXED = ("type", "threadLimit", "listenBacklog", "processesPerPod")
 """Directives that a supervisor keeps from its start. The others are changed live, and never taken back."""
 
 
@@ -43,15 +43,12 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
-def source(spec: WebServerSpec, image: str, servers: int) -> str:
-    """Return what the template of `spec` is made of; nothing when that is too much to be remembered.
-
-    servers: how many the pods are made for (`servers.py`).
-    """
+def source(spec: WebServerSpec, image: str) -> str:
+    """Return what the template of `spec` is made of; nothing when that is too much to be remembered."""
     whole = msgspec.to_builtins(spec)
     parts = {name: whole[name] for name in _PARTS if name in whole}
     parts["mpm"] = _directives(parts, fixed=True)
-    text = json.dumps({"image": image, "servers": servers, **parts}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps({"image": image, **parts}, sort_keys=True, separators=(",", ":"))
     return text if len(text) <= SOURCE_MOST else ""
 
 
@@ -65,19 +62,10 @@ def restored(spec: WebServerSpec, good: str) -> WebServerSpec | None:
     kept = {name: value for name, value in whole.items() if name not in (*_PARTS, "image")}
     try:
         parts = json.loads(good)
-        parts.pop("servers", None)
         parts["mpm"] = _directives(whole, fixed=False) | _directives(parts, fixed=True)
         return msgspec.convert(kept | parts, WebServerSpec)
     except (ValueError, TypeError, AttributeError, msgspec.ValidationError):
         return None
-
-
-def servers_of(good: str) -> int:
-    """Return how many servers a pod of the last good template was made for; 0 = it does not say."""
-    try:
-        return int(json.loads(good)["servers"])
-    except (ValueError, TypeError, KeyError):
-        return 0
 
 
 def _directives(whole: Mapping[str, Any], *, fixed: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ DERIVED = (
     "maxSpareServers",
 )
 """Numbers in `status.effective` that are no plain field of `Effective`."""
-INTERNAL = frozenset({"mpm", "band", "boot_threads", "servers_hard", "made_for"})
+INTERNAL = frozenset({"mpm", "band", "boot_threads", "servers_hard"})
 """Fields of `Effective` that it shows in another form, or that only the planner needs."""
 
 
