@@ -105,6 +105,20 @@ def test_what_chance_makes_of_the_load_takes_no_victim_back(world: Callable[...,
     assert "at this moment" not in " ".join(w.step().decision.chain)
 
 
+def test_short_spikes_that_threads_can_hold_take_no_victim_back(world: Callable[..., Any]) -> None:
+    """One second in ten there are 80 requests, and the threads of two pods hold 128."""
+    w = world({"threadsPerChild": 25, "threadLimit": 64}, startup=8.0, service=0.2)
+    w.load = 100
+    w.run(60)
+    began = len(w.plans)
+    for second in range(300):
+        w.load = 10 if second % 10 else 80
+        w.run(1, every=0.25)
+    assert any(plan.quiesce for _, plan in w.plans[began:])
+    assert not any(plan.resume for _, plan in w.plans[began:])
+    assert len(w.living) == 2
+
+
 def test_a_restarted_operator_only_grows_for_one_window(world: Callable[..., Any]) -> None:
     w = grown(world, 30)
     w.run(25)

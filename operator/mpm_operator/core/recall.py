@@ -1,7 +1,8 @@
 """Load that comes back while pods quiesce: they serve again by what is seen at this moment.
 
 The mean that new pods are asked for by follows in seconds. A pod that has quiesced is back for nothing, so
-it need not wait for that: it is enough that the moment is no chance.
+it need not wait for that, where the moment is no chance and more than the pods that stay hold with all the
+threads they may have. What threads can hold waits for the mean: a short spike would undo every shrink.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from .explain import plural
-from .law import burst_slots, staff
+from .law import burst_slots
+from .staffing import pods_for
 
 if TYPE_CHECKING:
     from .effective import Effective
@@ -35,7 +37,7 @@ def recall(
     if not seen.victims or inside <= offered + SIGMAS * sqrt(max(offered, 1.0)):
         return need
     burst = burst_slots(effective, load, seen, have)
-    pods = staff(float(inside), effective.slots_per_pod, burst, effective.wait_probability_percent, pooled)
+    pods = pods_for(float(inside), burst, effective.wait_probability_percent, pooled=pooled)
     pods = min(pods, have + len(seen.victims))
     if pods <= max(need.want, have):
         return need
