@@ -51,6 +51,28 @@ def test_another_service_time_is_known_after_two_batches(kind: str, factor: floa
     assert 201 <= found[0] <= 204
 
 
+def rare(dice: random.Random) -> float:
+    """One request in 2,000 takes half a minute, the others 50 ms."""
+    return dice.expovariate(1 / 30.0) if dice.random() < 0.0005 else dice.expovariate(1 / 0.05)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rare_long_requests_are_no_change(seed: int) -> None:
+    """Each makes a whole batch long, and now and then there are two in a row. It takes a minute to learn."""
+    dice = random.Random(seed)
+    found = changes([[rare(dice) for _ in range(100)] for _ in range(1200)], 0.065)
+    assert [number for number in found if number >= 60] == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_change_of_all_requests_is_known_beside_rare_long_ones(seed: int) -> None:
+    dice = random.Random(seed)
+    samples = [[rare(dice) + (2.0 if s >= 300 else 0.0) for _ in range(100)] for s in range(310)]
+    found = changes(samples, 0.065)
+    assert found
+    assert 301 <= found[0] <= 302
+
+
 def test_few_completions_are_gathered_first() -> None:
     """Two requests a second are judged once in ten seconds."""
     batch = Batch()
@@ -58,7 +80,7 @@ def test_few_completions_are_gathered_first() -> None:
         batch, anew = gather(batch, 1.0, 2, 60.0, 0.0)
         assert not anew
     batch, anew = gather(batch, 1.0, 2, 60.0, 0.0)
-    assert (anew, batch.side) == (False, 1)
+    assert (anew, batch.row) == (False, 1)
     for _ in range(BATCH // 2):
         assert not anew
         batch, anew = gather(batch, 1.0, 2, 60.0, 0.0)
