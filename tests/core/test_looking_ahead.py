@@ -14,7 +14,7 @@ from mpm_operator.core.estimator import RATE_SECONDS, Load
 from mpm_operator.core.law import by_load
 from mpm_operator.core.snapshot import Pod, PodPhase
 from mpm_operator.core.survey import Survey
-from mpm_operator.core.trend import TREND_SECONDS, Trend, follow
+from mpm_operator.core.trend import AHEAD_SECONDS, TREND_SECONDS, Trend, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 STARTUP = 8.0
 
 
-def trends(arrivals: Iterable[float], jumps: frozenset[int] = frozenset()) -> list[Trend]:
+def trends(
+    arrivals: Iterable[float], jumps: frozenset[int] = frozenset(), startup: float = STARTUP
+) -> list[Trend]:
     """Trends after each second of `arrivals`, smoothed as the estimator does it."""
     found, trend, rate, variance = [], Trend(), 0.0, 0.0
     for second, seen in enumerate(arrivals):
@@ -36,8 +38,8 @@ def trends(arrivals: Iterable[float], jumps: frozenset[int] = frozenset()) -> li
             variance=variance,
             jump=int(second in jumps),
         )
-        trend = follow(trend, load, STARTUP)
-        assert follow(trend, load, STARTUP) is trend
+        trend = follow(trend, load, startup)
+        assert follow(trend, load, startup) is trend
         found.append(trend)
     return found
 
@@ -71,6 +73,13 @@ def test_a_load_that_swings_is_trusted_less_than_one_that_grows() -> None:
     swings = trends(500 + 300 * sin(2 * pi * second / turn) for second in range(1800))
     grows = trends(500 + 2.0 * second for second in range(1800))
     assert swings[-1].trust < 0.5 < grows[-1].trust
+
+
+@pytest.mark.parametrize("startup", [AHEAD_SECONDS, 2 * AHEAD_SECONDS, 600.0])
+def test_however_long_pods_start_a_swing_promises_no_more_than_its_height_twice(startup: float) -> None:
+    """The slope of two minutes is not carried on for ten."""
+    swings = trends((200 + 50 * sin(2 * pi * second / 120) for second in range(1200)), startup=startup)
+    assert 0 < max(trend.rise for trend in swings[60:]) <= 200
 
 
 def test_a_load_that_falls_promises_nothing() -> None:

@@ -22,6 +22,8 @@ SURE_SIGMAS = 2.5
 CHANCE = TREND_SECONDS / (2 * RATE_SECONDS * (RATE_SECONDS + TREND_SECONDS))
 """Variance of the rate's distance from that mean, as a share of that of a second's arrivals: the energy of
 the two filters in a row."""
+AHEAD_SECONDS = 2 * TREND_SECONDS
+"""Looked ahead at most: what a load did in half a minute says little of where it is in four."""
 PROMISES = 10
 """Promises over which the trust in them changes."""
 
@@ -34,7 +36,8 @@ class Trend(Struct, frozen=True):
     mean: float = 0.0
     """Mean of the rate over TREND_SECONDS."""
     rise: float = 0.0
-    """Requests a second that come on top until a pod asked for now is ready; 0 = no trend."""
+    """Requests a second that come on top until a pod asked for now is ready, or in AHEAD_SECONDS where that
+    is sooner; 0 = no trend."""
     promise: tuple[float, float, float] | None = None
     """When the rise that was promised last is due, the rate then, and the rise."""
     trust: float = 1.0
@@ -52,7 +55,7 @@ def follow(trend: Trend, load: Load, startup: float) -> Trend:
     mean = trend.mean + (load.rate - trend.rate if load.jump else 0.0)
     mean += (1 - exp(-min(now - trend.at, TREND_SECONDS) / TREND_SECONDS)) * (load.rate - mean)
     # The rate itself is late by RATE_SECONDS.
-    ahead = startup + RATE_SECONDS
+    ahead = min(startup, AHEAD_SECONDS) + RATE_SECONDS
     slope = (load.rate - mean) / TREND_SECONDS
     # After a jump the rate is a mean of few samples.
     chance = sqrt(max(CHANCE, 1 / load.samples) * max(load.rate, load.variance)) / TREND_SECONDS
