@@ -173,10 +173,9 @@ class Brood:
 
     def maintain(self, now: float) -> None:
         """Start, replace and retire. At most one replacement is on its way at any time."""
+        for process in self._surplus():
+            self.retire(process, now, "surplus")
         staying = self.staying()
-        for process in staying:
-            if process.seat >= self.wanted:
-                self.retire(process, now, "surplus")
         for process in staying:
             # One that hangs in its import would keep newer code from being tried.
             if not process.ready and process.generation < self.generation and self._is_replacing(process):
@@ -195,6 +194,15 @@ class Brood:
                 replacing |= bool(here)
                 self._fork(seat, now)
         self.share_listeners()
+
+    def _surplus(self) -> list[Process]:
+        """Who is one too many. While none of those that are wanted serves yet, one that does is not."""
+        staying = self.staying()
+        surplus = [process for process in staying if process.seat >= self.wanted]
+        if not any(process.ready and process.seat < self.wanted for process in staying):
+            kept = next((process for process in surplus if process.ready), None)
+            return [process for process in surplus if process is not kept]
+        return surplus
 
     def _is_replacing(self, process: Process) -> bool:
         """Whether another one stays at its seat."""
