@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -66,6 +67,36 @@ def test_who_idles_on_a_process_that_goes_is_still_answered(start, mpm: str) -> 
     worker.await_board(has(1), 20)
 
 
+SLOW = """
+import os, time
+while os.path.exists("slow"):
+    time.sleep(0.02)
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+def test_the_only_one_that_serves_goes_once_another_does(start, tmp_path, mpm: str) -> None:
+    (tmp_path / "late.py").write_text(SLOW)
+    worker = start("--mpm", mpm, "--processes", "2", "--threads", "1", app="late:app", chdir=tmp_path)
+    seats = sorted(worker.scoreboard()["processes"], key=lambda process: process["slot"])
+    first, second = (process["pid"] for process in seats)
+    (tmp_path / "slow").touch()
+    os.kill(first, signal.SIGKILL)
+    worker.await_board(lambda board: len(staying(board) - {first}) == 2)
+    worker.call("PUT", "/control", {"processes": 1})
+    time.sleep(0.3)
+    assert worker.admin("/readyz")[0] == 200
+    assert worker.get()[0] == 200
+    assert second in staying(worker.scoreboard())
+    (tmp_path / "slow").unlink()
+    worker.await_board(has(1), 20)
+    assert second not in staying(worker.scoreboard())
+    assert worker.get()[0] == 200
+
+
 def test_no_more_than_server_limit(start, mpm: str) -> None:
     worker = start("--mpm", mpm, "--processes", "1", "--threads", "1", "--server-limit", "2")
     status, answer = worker.call("PUT", "/control", {"processes": 3})
@@ -124,6 +155,16 @@ def test_max_rss_that_is_set_live_replaces_who_has_grown(start, mpm: str) -> Non
     worker.await_board(lambda board: first not in staying(board), 20)
     answer = worker.call("PUT", "/control", {"maxRssBytes": -1})[1]
     assert answer["settings"]["maxRssBytes"] == -1
+
+
+def test_a_time_that_is_not_0_is_not_taken_for_0(start) -> None:
+    worker = start("--mpm", "worker", "--processes", "1", "--threads", "1", app="trouble:app")
+    changes = {"requestTimeoutSeconds": 0.0003, "keepAliveTimeoutSeconds": 0.0003}
+    assert worker.call("PUT", "/control", changes)[0] == 200
+    assert "Connection" not in worker.get()[1]
+    with worker.connect() as stuck:
+        stuck.sendall(GET.replace(b"/ ", b"/hang "))
+        worker.await_line("GET /hang in slot .* runs for more than 0.001 s")
 
 
 @pytest.mark.parametrize(

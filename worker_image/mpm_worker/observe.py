@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mpm_worker.listeners import Backlog, Listeners
 
 _BUSY = b"RWKLDC"
+_SERVED = b"WLD"
+_SERVED_BY_EVENT = b"RWLD"
+"""There R is a request whose head is complete; elsewhere a connection that may never bring one."""
 _GOING = bytes.maketrans(_BUSY + b"_", b"G" * len(_BUSY) + b"I")
 
 
@@ -30,6 +33,8 @@ class Load:
     keep_alive: int
     reading: int
     closing: int
+    served: int = 0
+    """Slots that have a request: without those that wait for one, or for the end of a connection."""
 
     @property
     def total(self) -> int:
@@ -89,11 +94,13 @@ class Observer:
         self._board, self._listeners, self._brood, self._event = board, listeners, brood, event
 
     def load(self, *, accepting: bool) -> Load:
-        busy = idle = open_ = keep_alive = queued = reading = closing = 0
+        busy = idle = open_ = keep_alive = queued = reading = closing = served = 0
+        requests = _SERVED_BY_EVENT if self._event else _SERVED
         for process in self._brood.processes.values():
             letters = self._board.row_letters(process.row)
             slots = sum(map(letters.count, _BUSY))
             busy += slots
+            served += sum(map(letters.count, requests))
             if accepting and not process.retired:
                 idle += letters.count(b"_")
             if self._event:
@@ -109,7 +116,8 @@ class Observer:
                 reading += letters.count(b"R")
                 closing += letters.count(b"C")
         backlog = self._listeners.backlog()
-        return Load(busy, idle, backlog.depth + queued, backlog, open_, keep_alive, reading, closing)
+        queue = backlog.depth + queued
+        return Load(busy, idle, queue, backlog, open_, keep_alive, reading, closing, served)
 
     def totals(self) -> Totals:
         board = self._board

@@ -318,7 +318,7 @@ class Supervisor:
             return
         if now >= waiting.until or self.drain.begun:
             self._waiting = None
-        elif not (self.load.busy or self.load.queue):
+        elif not (self.load.served or self.load.queue):
             self._waiting = None
             self._quiesce(now, waiting.seconds)
 
@@ -361,12 +361,12 @@ class Supervisor:
         live[Live.THREADS] = self.threads
         live[Live.TIMEOUT] = round(settings.timeoutSeconds * 1000)
         live[Live.KEEP_ALIVE] = settings.keepAlive
-        live[Live.KEEP_ALIVE_TIMEOUT] = round(settings.keepAliveTimeoutSeconds * 1000)
+        live[Live.KEEP_ALIVE_TIMEOUT] = _milliseconds(settings.keepAliveTimeoutSeconds)
         live[Live.MAX_KEEP_ALIVE_REQUESTS] = settings.maxKeepAliveRequests
         live[Live.LIMIT_REQUEST_BODY] = settings.limitRequestBodyBytes
         live[Live.MAX_CONNECTIONS_PER_CHILD] = settings.maxConnectionsPerChild
         live[Live.MAX_RSS] = settings.maxRssBytes
-        live[Live.REQUEST_TIMEOUT] = round(settings.requestTimeoutSeconds * 1000)
+        live[Live.REQUEST_TIMEOUT] = _milliseconds(settings.requestTimeoutSeconds)
         live[Live.ASYNC_FACTOR] = round(settings.asyncRequestWorkerFactor * 1000)
         self.brood.wanted = settings.processes
         self.brood.wake_all()
@@ -465,6 +465,11 @@ class Supervisor:
         self.admin.close()
         self._bell.close()
         self._bell_in.close()
+
+
+def _milliseconds(seconds: float) -> int:
+    """At least 1 of a time that is not 0: there 0 stands for something else."""
+    return max(round(seconds * 1000), int(seconds > 0))
 
 
 def _ignore(number: int, frame: object) -> None:
