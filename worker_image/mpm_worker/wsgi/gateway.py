@@ -38,6 +38,7 @@ def serve(
     exchange = Exchange(sock, connection, request, server.errors, settings.timeout, must_close)
     if request.memo is not None:
         environ = request.memo.copy()
+        environ["wsgi.multiprocess"] = server.environ["wsgi.multiprocess"]  # all that may have changed since
     else:
         environ = _make_environ(server, connection, request)
         if request.again:
