@@ -236,9 +236,9 @@ cdef class Slot:
         fill(self.text, self.width, text)
         if self.client_width:
             fill(self.client, self.client_width, client.encode())
-        self.letter_cell[0] = b"W"
         if self.asked == 0.0:
             self.asked = self.since_cell[0] = clock()
+        self.letter_cell[0] = b"W"
 
     def done(self, Py_ssize_t sent):
         cdef double now = clock()

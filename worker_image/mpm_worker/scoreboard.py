@@ -218,9 +218,9 @@ class Slot:
         self._write(board.requests, self._text, text)
         if board.extended:
             board.clients[index * TEXT : index * TEXT + TEXT] = client.encode()[:TEXT].ljust(TEXT, b"\0")
-        self._letters[index] = WRITE
         if not self._asked:
             self._asked = board.since[index] = time.monotonic()
+        self._letters[index] = WRITE  # last: who sees it takes `since` for the begin of this request
 
     def done(self, sent: int) -> None:
         """One request is complete. The time since `begin`, or since the last `done`, counts as busy.

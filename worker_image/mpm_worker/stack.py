@@ -32,6 +32,8 @@ class Stacks:
         """Slot → when its request began."""
 
     def log(self) -> None:
+        if not self._live.request_timeout:
+            return  # taken back since we were asked
         now = time.monotonic()
         for frame in sys._current_frames().values():
             frames, caller = self._split(frame)

@@ -29,7 +29,9 @@ def depth(sock: socket.socket) -> tuple[int, int]:
             netlink.sendto(header + ask, (0, 0))
             return _read(netlink.recv(4096))
     except (OSError, struct.error):
-        return int(bool(select.select([sock], [], [], 0)[0])), 0
+        poller = select.poll()  # select(2) knows no descriptor beyond 1023
+        poller.register(sock, select.POLLIN)
+        return int(bool(poller.poll(0))), 0
 
 
 def _read(answer: bytes) -> tuple[int, int]:
