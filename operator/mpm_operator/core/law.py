@@ -132,7 +132,7 @@ def by_load(
     if rising > want:
         want = rising
         why = (
-            f"{plural(want, 'pod')} for a load that rises from {offered:.1f} slots to {later:.1f} until "
+            f"{plural(want, 'pod')} for a load that rises from {offered:.1f} slots to {later:.1f} before "
             f"a pod asked for now is ready, and the threads that may be added are not enough"
         )
     reason = "Steady"
