@@ -108,6 +108,22 @@ def test_no_more_than_server_limit(start, mpm: str) -> None:
     assert [worker.get()[0] for _ in range(20)] == [200] * 20
 
 
+@pytest.mark.parametrize("also", [(), ("--check-config",)], ids=["start", "check"])
+def test_more_than_there_are_descriptors_for_is_an_error_of_server_limit(run_to_the_end, also) -> None:
+    options = ("--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--server-limit", "100")
+    code, said = run_to_the_end(*options, *also, "json:loads", through=("prlimit", "--nofile=256"))
+    assert code == 2
+    assert "--server-limit 100 needs 332 descriptors" in said
+    assert "256 are allowed (ulimit -n), enough for --server-limit 74" in said
+    assert "Traceback" not in said
+
+
+def test_with_as_many_as_it_names_it_serves(start) -> None:
+    few = ("prlimit", "--nofile=256")
+    worker = start("--server-limit", "74", "--processes", "2", "--threads", "1", through=few)
+    assert worker.get()[0] == 200
+
+
 @pytest.mark.parametrize(("processes", "limit"), [(1, 32), (16, 32), (17, 34)])
 def test_left_out_server_limit_is_twice_the_processes(processes: int, limit: int) -> None:
     assert load(["--processes", str(processes), "a:b"], {}).server_limit == limit

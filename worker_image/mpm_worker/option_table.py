@@ -60,8 +60,8 @@ TABLE: tuple[Option, ...] = (
         "server-limit",
         whole,
         None,
-        "Most processes that can ever be asked for; sizes the shared memory (default 32, or twice the "
-        "processes)",
+        "Most processes that can ever be asked for; sizes the shared memory, and with event costs each "
+        "process two descriptors and one an address for each (default 32, or twice the processes)",
         bounds=Bounds(1, 2 * PROCESSES_MOST),
     ),
     Option(

@@ -42,6 +42,10 @@ class Ports:
             self.pid_file.remove()
 
 
+_OTHERS = 32
+"""Descriptors that a server and its supervisor need beside listeners, inboxes and connections."""
+
+
 def rows_of(options: Options) -> int:
     """Processes the scoreboard has room for: each may be replaced, and some may take long to finish."""
     return max(64, 2 * options.server_limit)
@@ -53,6 +57,7 @@ def start(options: Options, environ: MutableMapping[str, str]) -> Ports:
     :raises OptionError: or ListenError, with what cannot be had
     """
     _raise_descriptor_limit()
+    _check_descriptors(options)
     _prepare(options)
     identity = find(options.user, options.group)
     notifier, sockets = Notifier(environ), systemd.given(environ)
@@ -82,6 +87,7 @@ def look_over(options: Options) -> None:
 
     :raises OptionError: that
     """
+    _check_descriptors(options)
     _prepare(options)
     find(options.user, options.group)
     if options.socket_owner:
@@ -133,6 +139,21 @@ def _change_folder(path: str) -> None:
         os.chdir(path)
     except OSError as error:
         raise OptionError(f"--chdir {path}: {error.strerror}") from None
+
+
+def _check_descriptors(options: Options) -> None:
+    """Event: every process holds the listeners and the inbox, a pair, of every seat there can be."""
+    if options.mpm != EVENT:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    addresses = options.bind or (DEFAULT_BIND,)
+    each = 2 + sum(not address.startswith(("unix:", "fd://")) for address in addresses)
+    needed = each * options.server_limit + _OTHERS
+    if most != resource.RLIM_INFINITY and needed > most:
+        raise OptionError(
+            f"--server-limit {options.server_limit} needs {needed} descriptors in each process, {each} a server; "
+            f"{most} are allowed (ulimit -n), enough for --server-limit {max(1, (most - _OTHERS) // each)}"
+        )
 
 
 def _raise_descriptor_limit() -> None:
