@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import threading
+
+from mpm_worker.letters import ORDER, code
 
 SHAPE = {
     "prefork": ("--mpm", "prefork", "--processes", "4"),
@@ -111,3 +115,15 @@ def test_a_hostile_request_cannot_write_into_the_page(start) -> None:
         page = worker.admin("/server-status")[2]
     assert b"<script>" not in page
     assert b"&lt;script&gt;" in page
+
+
+def test_a_line_of_the_stream_never_has_two_kibibytes(start) -> None:
+    """However long it runs and whatever it is told: with the longest number in every place."""
+    worker = start("--mpm", "prefork", "--processes", "1")
+    watch = worker.watch()
+    line = watch.line()
+    watch.close()
+    longest = line | {"pod": "0" * 36, "state": "Quiescing", "edge": "Saturated"}
+    longest["letters"] = code(ORDER * 9_999)
+    text = re.sub(r"(?<=:)\d[\d.]*", "9" * 19, json.dumps(longest, separators=(",", ":")))
+    assert 1024 < len(text) < 2048

@@ -1,4 +1,4 @@
-"""The scoreboard's letters as short text, for lines of at most 1 KiB and readers of at most 64 KiB a line."""
+"""The scoreboard's letters as short text, for lines of about 1 KiB and readers of at most 64 KiB a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ ORDER = "_SRWKDCLGI."
 """httpd's key, in its order (modules/generators/mod_status.c)."""
 
 CODED_MOST = 32
-"""Characters of a code; the line that carries it has room for no more."""
+"""Characters of a code that tells each slot's place; a sorted one has a letter and a
+number for each state, which is 55 characters at most below 10,000 slots."""
 LETTERS_MOST = 60_000
 """Letters of one printed line. Readers in Go take lines of 64 KiB (bufio.MaxScanTokenSize)."""
 

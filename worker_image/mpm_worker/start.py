@@ -150,9 +150,10 @@ def _check_descriptors(options: Options) -> None:
     each = 2 + sum(not address.startswith(("unix:", "fd://")) for address in addresses)
     needed = each * options.server_limit + _OTHERS
     if most != resource.RLIM_INFINITY and needed > most:
+        fitting = max(1, (most - _OTHERS) // each)
         raise OptionError(
-            f"--server-limit {options.server_limit} needs {needed} descriptors in each process, {each} a server; "
-            f"{most} are allowed (ulimit -n), enough for --server-limit {max(1, (most - _OTHERS) // each)}"
+            f"--server-limit {options.server_limit} needs {needed} descriptors in each process,"
+            f" {each} a server; {most} are allowed (ulimit -n), enough for --server-limit {fitting}"
         )
 
 

@@ -373,7 +373,7 @@ class Supervisor:
         self.soon()
 
     def settings_document(self) -> dict[str, Any]:
-        """Whole numbers without a point: a line of the stream has 1 KiB."""
+        """Whole numbers without a point: a line of the stream has about 1 KiB."""
         return {
             name: int(value) if isinstance(value, float) and value.is_integer() else value
             for name, value in asdict(self.settings).items()
