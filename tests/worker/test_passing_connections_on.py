@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,6 +120,37 @@ def test_none_is_lost_when_servers_end_meanwhile(worker: Any, crowd: Any, number
     worker.signal(number)
     for sock in socks:
         answer(sock)
+
+
+def test_who_retires_without_descriptors_still_serves_what_was_passed_to_it(start: Any) -> None:
+    worker = start("--mpm", "event", "--processes", "2", "--threads", str(THREADS))
+    board = worker.scoreboard()
+    stays, goes = (process["pid"] for process in sorted(board["processes"], key=lambda one: one["slot"]))
+    with ExitStack() as stack:
+        here: list[socket.socket] = []
+        for _ in range(100):
+            sock = stack.enter_context(worker.connect())
+            ask(sock, "/pid")
+            if answer(sock).startswith(f"{stays} "):
+                here.append(sock)
+            else:
+                sock.close()
+            if len(here) > THREADS:
+                break
+        worker.await_board(lambda board: board["connections"]["open"] == len(here))
+        os.kill(goes, signal.SIGSTOP)
+        for sock in here[1:]:
+            ask(sock, "/sleep/3")
+        worker.await_board(lambda board: board["workers"]["busy"] == THREADS)
+        ask(here[0], "/pid")
+        worker.await_board(lambda board: board["connections"]["open"] == THREADS)
+        limits = resource.prlimit(goes, resource.RLIMIT_NOFILE)
+        resource.prlimit(goes, resource.RLIMIT_NOFILE, (3, limits[1]))
+        worker.call("PUT", "/control", {"processes": 1})
+        os.kill(goes, signal.SIGCONT)
+        time.sleep(0.5)
+        resource.prlimit(goes, resource.RLIMIT_NOFILE, limits)
+        assert answer(here[0]).startswith(f"{goes} ")
 
 
 def test_an_inbox_outlives_who_looked_into_it(inboxes: Inboxes) -> None:

@@ -176,9 +176,9 @@ class Connections:
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
         if child.ending() and not self._successor:
-            self._take_passed()
-            # From now on whoever has passed one on to this seat, or follows on it, finds it.
-            self._successor = True
+            # Once it is empty, whoever passes one on to this seat, or follows on it, finds it.
+            self._successor = self._take_passed()
+            self.news |= self._successor
         self._watch_inbox(not self._successor and not self._paused_until)
         open_ = room and not self._paused_until
         accepting = open_ and not child.ending()
@@ -277,18 +277,19 @@ class Connections:
         else:
             self._epoll.unregister(number)
 
-    def _take_passed(self, seat: int | None = None) -> None:
+    def _take_passed(self, seat: int | None = None) -> bool:
+        """Whether nothing is left in the inbox for this process."""
         inboxes = self._inboxes
         if inboxes is None or (seat is None and self._successor):
-            return
+            return True
         while True:
             try:
                 passed = inboxes.take(self._child.seat if seat is None else seat)
             except OSError:
                 self._paused_until = time.monotonic() + _PAUSE  # out of descriptors
-                return
+                return False
             if passed is None:
-                return
+                return True
             sock, served, head = passed
             try:
                 client = self._child.welcome(sock, sock.getpeername(), None)
@@ -301,8 +302,7 @@ class Connections:
 
     def have_ended(self) -> bool:
         """Whether no connection is left, for a server that takes no more."""
-        self._take_passed()
-        return not self._clients
+        return self._take_passed() and not self._clients
 
     # -- one connection
 
