@@ -122,35 +122,49 @@ def test_none_is_lost_when_servers_end_meanwhile(worker: Any, crowd: Any, number
         answer(sock)
 
 
-def test_who_retires_without_descriptors_still_serves_what_was_passed_to_it(start: Any) -> None:
+@pytest.fixture
+def passed(start: Any) -> Iterator[tuple[Any, int, int, socket.socket]]:
+    """A worker, its server with every slot busy, the other one, stopped, and what was passed on to that."""
     worker = start("--mpm", "event", "--processes", "2", "--threads", str(THREADS))
     board = worker.scoreboard()
-    stays, goes = (process["pid"] for process in sorted(board["processes"], key=lambda one: one["slot"]))
+    first, second = (process["pid"] for process in sorted(board["processes"], key=lambda one: one["slot"]))
     with ExitStack() as stack:
         here: list[socket.socket] = []
-        for _ in range(100):
+        while len(here) <= THREADS:
+            assert board["totals"]["accesses"] < 100, "the first server had never enough connections"
             sock = stack.enter_context(worker.connect())
             ask(sock, "/pid")
-            if answer(sock).startswith(f"{stays} "):
+            if answer(sock).startswith(f"{first} "):
                 here.append(sock)
             else:
                 sock.close()
-            if len(here) > THREADS:
-                break
+            board = worker.scoreboard()
         worker.await_board(lambda board: board["connections"]["open"] == len(here))
-        os.kill(goes, signal.SIGSTOP)
+        os.kill(second, signal.SIGSTOP)
         for sock in here[1:]:
             ask(sock, "/sleep/3")
         worker.await_board(lambda board: board["workers"]["busy"] == THREADS)
         ask(here[0], "/pid")
         worker.await_board(lambda board: board["connections"]["open"] == THREADS)
-        limits = resource.prlimit(goes, resource.RLIMIT_NOFILE)
-        resource.prlimit(goes, resource.RLIMIT_NOFILE, (3, limits[1]))
-        worker.call("PUT", "/control", {"processes": 1})
-        os.kill(goes, signal.SIGCONT)
-        time.sleep(0.5)
-        resource.prlimit(goes, resource.RLIMIT_NOFILE, limits)
-        assert answer(here[0]).startswith(f"{goes} ")
+        yield worker, first, second, here[0]
+
+
+def test_who_retires_without_descriptors_still_serves_what_was_passed_to_it(passed: Any) -> None:
+    worker, _, goes, sock = passed
+    limits = resource.prlimit(goes, resource.RLIMIT_NOFILE)
+    resource.prlimit(goes, resource.RLIMIT_NOFILE, (3, limits[1]))
+    worker.call("PUT", "/control", {"processes": 1})
+    os.kill(goes, signal.SIGCONT)
+    time.sleep(0.5)
+    resource.prlimit(goes, resource.RLIMIT_NOFILE, limits)
+    assert answer(sock).startswith(f"{goes} ")
+
+
+def test_what_was_passed_to_a_server_that_dies_goes_to_another(passed: Any) -> None:
+    worker, stays, dies, sock = passed
+    worker.call("PUT", "/control", {"processes": 1})
+    os.kill(dies, signal.SIGKILL)
+    assert answer(sock).startswith(f"{stays} ")
 
 
 def test_an_inbox_outlives_who_looked_into_it(inboxes: Inboxes) -> None:

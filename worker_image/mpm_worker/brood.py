@@ -146,6 +146,7 @@ class Brood:
         for cell in Server:
             if cell != Server.ACCEPTED:
                 record[cell] = 0
+        self._empty_inbox(process.seat)
         asked = bool(process.retired) or (self.ending and (code == 0 or not process.ready))
         self.ends[process.why or ("stopped" if asked else "failed")] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -168,6 +169,16 @@ class Brood:
             wait = min(2.0 ** (self._failures - _PATIENT_FAILURES), _LONGEST_WAIT)
             self._not_before = now + wait
             say(f"{self._failures} servers ended one after the other, the next is started in {wait:.0f} s")
+
+    def _empty_inbox(self, seat: int) -> None:
+        """What was passed to a server that has ended: its seat may stay empty for long, or for good.
+
+        Siblings that pass something on look again whether it lives, so nothing comes later.
+        """
+        inboxes = self._listeners.inboxes
+        ready = [process.seat for process in self.staying() if process.ready]
+        if inboxes is not None and ready and seat not in ready:
+            inboxes.move(seat, ready[0])
 
     # -- what is to be done
 

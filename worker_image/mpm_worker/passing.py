@@ -79,6 +79,18 @@ class Inboxes:
             return socket.socket(fileno=number), int.from_bytes(data[:8], "little"), data[8:]
         return None
 
+    def move(self, seat: int, other: int) -> None:
+        """Bring what waits in one inbox into another; what that has no room for stays."""
+        try:
+            while (passed := self.take(seat)) is not None:
+                sock, served, head = passed
+                with sock:
+                    if not self.put(other, sock, served, head):
+                        self.put(seat, sock, served, head)
+                        return
+        except OSError:
+            pass  # no descriptor is left to hold it on the way
+
 
 class Siblings:
     """What the scoreboard says of the other servers."""
