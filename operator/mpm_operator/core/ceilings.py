@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from .plan import Control
 from .snapshot import PodState
-from .survey import SILENT_SECONDS
+from .survey import is_silent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -153,7 +153,7 @@ def deal(
             claim = report.total
         claimed += claim
         deaf = report.state is not PodState.SERVING and report.state in _DEAF
-        if deaf or now - report.at > SILENT_SECONDS:
+        if deaf or is_silent(pod, now):
             fixed += claim
             continue
         terms = servers, ceiling, cap, calm and ceiling == report.threads_ceiling
