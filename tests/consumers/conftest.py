@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parent))
 
 from consuming import APP, Worker, answers
+from worker_process import MODELS
 
 
 @pytest.fixture
@@ -38,29 +37,23 @@ def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 @pytest.fixture
-def serve(run: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable[..., Worker]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Starts a worker of one model with these options; it has served five requests."""
+    started: list[Worker] = []
 
     def begin(mpm: str, *options: str) -> Worker:
         (tmp_path / "app.py").write_text(APP)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("MPM_")}
-        process = run(
-            *(sys.executable, "-P", "-m", "mpm_worker", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-            *("--chdir", tmp_path, "--mpm", mpm, *options, "app:app"),
-            stderr=subprocess.PIPE,
-            env=environ,
-        )
-        said = process.stderr.readline() + process.stderr.readline()
-        ports = re.search(r"listening on http://\S+:(\d+), admin on http://\S+:(\d+)", said)
-        assert ports, said
-        worker = Worker(int(ports[1]), int(ports[2]))
-        answers(f"http://127.0.0.1:{worker.admin}/readyz")
+        worker = Worker("--chdir", str(tmp_path), "--mpm", mpm, *options, "app:app")
+        started.append(worker)
+        answers(f"http://127.0.0.1:{worker.admin_port}/readyz")
         worker.ask(5)
         return worker
 
-    return begin
+    yield begin
+    for worker in started:
+        worker.end()
 
 
-@pytest.fixture(params=["prefork", "worker", "event"])
+@pytest.fixture(params=MODELS)
 def mpm(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -6,7 +6,8 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+
+from worker_process import WorkerProcess
 
 APP = """
 import time
@@ -19,16 +20,12 @@ def app(environ, start_response):
 """
 
 
-@dataclass
-class Worker:
+class Worker(WorkerProcess):
     """A worker that served some requests and is at rest."""
-
-    port: int
-    admin: int
 
     @property
     def auto_url(self) -> str:
-        return f"http://127.0.0.1:{self.admin}/server-status?auto"
+        return f"http://127.0.0.1:{self.admin_port}/server-status?auto"
 
     def ask(self, count: int) -> None:
         for _ in range(count):

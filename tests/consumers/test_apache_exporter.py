@@ -62,7 +62,7 @@ def test_our_own_metrics_have_its_names_and_values(
 ) -> None:
     worker = serve("event", "--processes", "2", "--threads", "3")
     found = export(run, worker.auto_url)
-    own = samples(read(f"http://127.0.0.1:{worker.admin}/metrics"))
+    own = samples(read(f"http://127.0.0.1:{worker.admin_port}/metrics"))
     for name, value in found.items():
         if name.startswith("apache_exporter"):
             continue

@@ -24,7 +24,7 @@ def documents(name: str) -> dict[str, Any]:
 
 def test_their_metrics_exist(serve: Callable[..., Any]) -> None:
     worker = serve("event", "--threads", "10")
-    own = {name.partition("{")[0] for name in samples(read(f"http://127.0.0.1:{worker.admin}/metrics"))}
+    own = {name.partition("{")[0] for name in samples(read(f"http://127.0.0.1:{worker.admin_port}/metrics"))}
     hpa = documents("hpa-demand.yaml")["HorizontalPodAutoscaler"]
     assert hpa["spec"]["metrics"][0]["pods"]["metric"]["name"] in own
     (trigger,) = documents("keda-demand.yaml")["ScaledObject"]["spec"]["triggers"]

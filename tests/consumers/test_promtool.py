@@ -24,7 +24,7 @@ INHERITED = ("apache_sent_kilobytes_total", "apache_duration_ms_total", "apache_
 
 def test_metrics_of_a_worker_pass(serve: Callable[..., Any], mpm: str) -> None:
     worker = serve(mpm)
-    text = read(f"http://127.0.0.1:{worker.admin}/metrics")
+    text = read(f"http://127.0.0.1:{worker.admin_port}/metrics")
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
     )
