@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+
+from mpm_worker.brood import Process
+from mpm_worker.observe import letters_of
+from mpm_worker.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +71,14 @@ def test_starting_ready_and_open(start, tmp_path: Path) -> None:
     assert shown(worker) == "S.."
     worker.await_board(has("_", 3))
     assert shown(worker) == "___"
+
+
+def test_slots_that_come_before_the_word_of_their_server_are_no_start() -> None:
+    with closing(socket.socket()) as channel:
+        board, server = Scoreboard(1, 5), Process(1, 0, 0, 0, channel, 0.0, 0, 0)
+        assert letters_of(board, server) == "S...."
+        board.letters[0:3] = b"___"
+        assert letters_of(board, server) == "___.."
 
 
 def test_reading_sending_keepalive_and_closing(start) -> None:

@@ -185,6 +185,6 @@ def letters_of(board: Scoreboard, process: Process, *, accepting: bool = True) -
     letters = board.row_letters(process.row)
     if process.retired or not accepting:
         letters = letters.translate(_GOING)
-    if not process.ready:
-        letters = letters.replace(b".", b"S", 1)
+    if not process.ready and letters.startswith(b"."):  # its slots may come before its word
+        letters = b"S" + letters[1:]
     return letters.decode("ascii")
