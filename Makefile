@@ -36,9 +36,13 @@ check: $(VENV)/.dev-installed  ## Lint, types, import rules (under a minute)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What fails beside others runs once more, alone: machines that are shared stand still for seconds. What fails twice is
+# a failure. What fails once is printed, and is to be mended all the same: a margin too narrow, or a race of ours.
+ALONE := --last-failed --last-failed-no-failures=none --maxfail=5
+
 test: venv check cluster-tools  ## Every test, the real-cluster ones included where this is Linux with root
-	$(BIN)/pytest -m 'not cluster' --numprocesses=4 --dist=loadfile
-	$(BIN)/pytest -m cluster --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'not cluster' --numprocesses=4 --dist=loadfile || $(BIN)/pytest -m 'not cluster' $(ALONE)
+	$(BIN)/pytest -m cluster --numprocesses=2 --dist=loadfile --no-loadscope-reorder || $(BIN)/pytest -m cluster $(ALONE)
 
 cluster-tools: venv
 	$(BIN)/python tests/cluster/cluster.py tools
