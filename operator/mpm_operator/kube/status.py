@@ -14,17 +14,24 @@ from datetime import UTC, datetime
 from math import exp
 from typing import TYPE_CHECKING
 
+from mpm_operator.core.snapshot import PodPhase
+from mpm_operator.manifests import Owner, effective_status
+
 from .client import STATUS_MANAGER
+from .observe import replicas_of
 from .resources import WEBSERVERS, Key, name_of
+from .verdict import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mpm_operator.core.plan import Condition, Decision
+    from mpm_operator.core.plan import Condition, Decision, Plan
+    from mpm_operator.core.snapshot import Snapshot
 
     from .caches import Caches
     from .client import Client
     from .resources import Object
+    from .verdict import Verdict
 
 WRITE_EVERY_SECONDS = 5.0
 WORKERS_EVERY_SECONDS = 30.0
@@ -100,6 +107,44 @@ class StatusWriter:
         return late and workers_moved(old.get("workers") or {}, written.mean)
 
 
+def whole(
+    key: Key, server: Object, deployment: Object | None, snapshot: Snapshot, plan: Plan, verdict: Verdict
+) -> Object:
+    """Return the status after a plan was carried out."""
+    old = server.get("status") or {}
+    generation = int(server["metadata"].get("generation") or 0)
+    state = (deployment or {}).get("status") or {}
+    found = [verdict.condition, *(one for one in plan.conditions if one.type != "Accepted")]
+    return {
+        "conditions": conditions(found, old, generation),
+        "observedGeneration": generation,
+        "replicas": replicas_of(deployment) if deployment is not None else 0,
+        "readyReplicas": int(state.get("readyReplicas") or 0),
+        "desiredReplicas": plan.desired,
+        "selector": ",".join(f"{k}={v}" for k, v in Owner(key.name, key.namespace, "").selector.items()),
+        "threadsPerChild": _threads_seen(snapshot, plan),
+        "workers": {
+            "busy": plan.totals.busy,
+            "idle": plan.totals.idle,
+            "total": plan.totals.total,
+            "queue": plan.totals.queue,
+        },
+        "effective": effective_status(snapshot.effective),
+        "decision": decision(plan.decision, old),
+    }
+
+
+def blocked(server: Object, verdict: Verdict) -> Object:
+    """Return the status of a WebServer that somebody has to mend first: what was seen last stays."""
+    old = server.get("status") or {}
+    generation = int(server["metadata"].get("generation") or 0)
+    kept = {name: old[name] for name in _KEPT_WHILE_BLOCKED if name in old}
+    return kept | {
+        "conditions": conditions([verdict.condition, *unknown(verdict)], old, generation),
+        "observedGeneration": generation,
+    }
+
+
 def conditions(found: Iterable[Condition], old: Object, generation: int) -> list[Object]:
     """Return the conditions with their times: `lastTransitionTime` moves only when the status flips."""
     before = {condition["type"]: condition for condition in old.get("conditions") or ()}
@@ -161,3 +206,26 @@ def workers_moved(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
 
 def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_KEPT_WHILE_BLOCKED = (
+    "replicas",
+    "readyReplicas",
+    "desiredReplicas",
+    "selector",
+    "threadsPerChild",
+    "workers",
+    "effective",
+    "decision",
+)
+
+
+def _threads_seen(snapshot: Snapshot, plan: Plan) -> int:
+    """Return ThreadsPerChild; a change is told when the last scoreboard shows it."""
+    seen = [
+        int(pod.report.settings["threadsPerChild"])
+        for pod in snapshot.pods
+        if pod.phase is not PodPhase.TERMINATING and pod.report and "threadsPerChild" in pod.report.settings
+    ]
+    wanted = plan.threads_per_child
+    return next((threads for threads in seen if threads != wanted), wanted)
