@@ -132,7 +132,7 @@ def test_who_may_view_the_webserver_reads_its_page_from_either_operator(
     member = f"--serviceaccount={release}:viewer"
     served.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", member, where)
     viewer, nobody = (served.kubectl("create", "token", name, where).strip() for name in ("viewer", "nobody"))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not all(page.startswith("200") for page in pages(served, release, viewer)):
         assert time.monotonic() < deadline, pages(served, release, viewer)
         time.sleep(1)
@@ -174,7 +174,7 @@ def test_the_clusters_own_roles_reach_webservers(
     )
     where = (f"--as={user}", f"--namespace={release}")
     # Another controller adds our roles to the cluster's.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not may(served, "get", "webservers.mpm-operator.io", *where):
         assert time.monotonic() < deadline, f"{role} does not reach WebServers"
         time.sleep(0.5)
@@ -201,7 +201,7 @@ def test_agents_read_with_the_token_of_a_secret(served: Cluster, release: str, c
     test_its_rights_suffice_for_a_webserver(served, release)
     served.kubectl("create", "secret", "generic", "agents", "--from-literal=token=of-the-agents", where)
     install(served, chart, release, "--set=serverStatus.tokenSecret=agents")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not all(page.startswith("200") for page in pages(served, release, "of-the-agents")):
         assert time.monotonic() < deadline, pages(served, release, "of-the-agents")
         time.sleep(1)

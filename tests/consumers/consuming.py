@@ -36,7 +36,7 @@ class Worker(WorkerProcess):
 
 
 def read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return str(answer.read().decode("latin-1"))
 
 
@@ -57,7 +57,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def answers(url: str, seconds: float = 15) -> str:
+def answers(url: str, seconds: float = 60) -> str:
     """What the URL says as soon as it says something."""
     end = time.monotonic() + seconds
     while True:

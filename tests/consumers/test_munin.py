@@ -28,7 +28,7 @@ def plugin(name: str, url: str, folder: Path, *arguments: str) -> str:
         env={**os.environ, **state, "url": url, "ports": "1"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     return done.stdout

@@ -26,7 +26,7 @@ def test_metrics_of_a_worker_pass(serve: Callable[..., Any], mpm: str) -> None:
     worker = serve(mpm)
     text = read(f"http://127.0.0.1:{worker.admin_port}/metrics")
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
     )
     complaints = [line for line in checked.stderr.splitlines() if not line.startswith(INHERITED)]
     assert complaints == []

@@ -53,12 +53,12 @@ def client() -> Iterator[http.client.HTTPConnection]:
         if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
             break
     else:
-        pytest.fail(f"the worker ended with {process.wait(10)}")
-    connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+        pytest.fail(f"the worker ended with {process.wait(60)}")
+    connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
     yield connection
     connection.close()
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert "Traceback" not in said
 
 

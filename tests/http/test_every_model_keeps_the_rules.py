@@ -27,7 +27,7 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def talk(port: int, stream: bytes, cut: str, end: bool) -> bytes:
     """What the server says to `stream` before it closes; `end` = the client closes its side first."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for at in range(0, len(stream), len(stream) if cut == "one piece" else 1):

@@ -126,14 +126,14 @@ class Container:
         self.said.extend(self.process.stderr)
 
     def ask(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             found: dict[str, Any] = json.loads(answer.read())
         return found
 
     def end(self, number: int) -> int:
-        subprocess.run(["runc", self.state, "kill", self.name, str(number)], check=True, timeout=30)
-        code = self.process.wait(30)
-        self.reader.join(5)
+        subprocess.run(["runc", self.state, "kill", self.name, str(number)], check=True, timeout=60)
+        code = self.process.wait(60)
+        self.reader.join(60)
         return code
 
 
@@ -147,7 +147,7 @@ def container(tmp_path: Path) -> Iterator[Container]:
     finally:
         if found.process.poll() is None:
             found.end(signal.SIGKILL)
-        found.reader.join(5)
+        found.reader.join(60)
         assert found.process.stderr is not None
         found.process.stderr.close()
 
@@ -161,7 +161,7 @@ def test_an_image_made_from_it_serves_and_ends_well(container: Container) -> Non
     assert told["parent"] == 1
     assert told["root"] == "Read-only file system"
     container.ask("/orphan")
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while "Z" in container.ask("/")["states"]:
         assert time.monotonic() < end, "process 1 does not reap"
         time.sleep(0.1)
@@ -172,4 +172,4 @@ def test_an_image_made_from_it_serves_and_ends_well(container: Container) -> Non
 @pytest.mark.timeout(600)
 def test_it_ends_well_when_it_is_told_to_before_the_first_line_of_python(container: Container) -> None:
     os.kill(container.await_python(), signal.SIGTERM)
-    assert container.process.wait(30) == 0
+    assert container.process.wait(60) == 0

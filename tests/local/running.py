@@ -169,5 +169,5 @@ def eventually(what: Callable[[], bool], patience: float = PATIENCE_SECONDS) -> 
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read()

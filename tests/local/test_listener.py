@@ -54,6 +54,6 @@ def test_a_port_that_only_root_may_bind_is_named_with_the_option() -> None:
         "except PortTaken as error:\n"
         "    sys.exit(str(error))\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert "--port 8080" in ended.stderr

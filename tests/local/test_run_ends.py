@@ -39,7 +39,7 @@ def test_one_signal_finishes_the_running_request_and_ends_everything(tmp_path: P
         time.sleep(0.5)
         run.interrupt(number)
         assert run.end() == 0
-        visitor.join(30)
+        visitor.join(60)
         assert visitor.answer == b"ok\n"
         assert [pid for pid in run.seen if alive(pid)] == []
         assert "Traceback" not in run.output
@@ -53,7 +53,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
         run.hear("ending")
         run.interrupt()
         assert run.end(30) == 0  # GracefulShutdownTimeout is 60
-        visitor.join(30)
+        visitor.join(60)
         assert visitor.answer == b"cut"
         assert [pid for pid in run.seen if alive(pid)] == []
 
@@ -66,7 +66,7 @@ def test_a_killed_parent_leaves_no_worker_behind_and_cuts_no_request(tmp_path: P
         run.process.kill()
         assert run.end() == -signal.SIGKILL
         assert eventually(lambda: not any(map(alive, run.seen)))
-        visitor.join(30)
+        visitor.join(60)
         assert visitor.answer == b"ok\n"
 
 

@@ -81,7 +81,7 @@ def test_on_a_terminal_it_is_a_table_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         assert "shop-1" in read_until(controller, re.compile(r"Serving.*__"))
         process.send_signal(signal.SIGINT)
         read_until(controller, re.compile("ending"))
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

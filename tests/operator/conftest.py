@@ -197,7 +197,7 @@ class Stage:
         """Return what the URL says in the cluster's network."""
         script = (
             "import sys,urllib.request as u;"
-            "sys.stdout.write(u.urlopen(sys.argv[1],timeout=5).read().decode())"
+            "sys.stdout.write(u.urlopen(sys.argv[1],timeout=60).read().decode())"
         )
         return self.cluster.run([sys.executable, "-c", script, url])
 

@@ -125,7 +125,7 @@ def desk() -> Iterator[Desk]:
     yield made
     made.client.close()
     server.shutdown()
-    thread.join(10)
+    thread.join(60)
     server.server_close()
 
 

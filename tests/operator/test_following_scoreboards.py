@@ -58,7 +58,7 @@ class Worker:
         raise AssertionError("the worker did not say where it listens")
 
     def page(self, path: str) -> str:
-        with urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as response:
+        with urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=60) as response:
             return str(response.read().decode())
 
     def pod(self, uid: str = "") -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Worker:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
+        self.process.wait(60)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -103,7 +103,7 @@ class Desk:
 
         await self.until(whole)
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 10) -> None:
+    async def until(self, holds: Callable[[], Any], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, "not in time"
@@ -277,4 +277,4 @@ async def test_a_stream_of_no_text_is_a_failure_that_is_tried_again() -> None:
 
 
 def _get(url: str) -> None:
-    subprocess.run(["curl", "--silent", "--max-time", "10", url], check=True, timeout=15)
+    subprocess.run(["curl", "--silent", "--max-time", "10", url], check=True, timeout=60)

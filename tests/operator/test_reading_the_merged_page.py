@@ -21,7 +21,7 @@ READ = """
 import json, sys, urllib.error, urllib.request
 request = urllib.request.Request(sys.argv[1], headers={"Authorization": sys.argv[2]} if sys.argv[2] else {})
 try:
-    answer = urllib.request.urlopen(request, timeout=5)
+    answer = urllib.request.urlopen(request, timeout=60)
 except urllib.error.HTTPError as error:
     answer = error
 print(json.dumps([answer.status, dict(answer.headers), answer.read().decode("latin-1")]))

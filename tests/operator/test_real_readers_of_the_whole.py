@@ -102,13 +102,13 @@ def test_every_expression_has_data_after_a_minute(shop: Stage, ports: Iterator[i
         assert float(requests) == pytest.approx(told, rel=0.2)
     finally:
         prometheus.terminate()
-        prometheus.wait(20)
+        prometheus.wait(60)
 
 
 def test_promtool_finds_nothing_wrong_with_the_operators_metrics(shop: Stage) -> None:
     text = shop.fetch(f"http://127.0.0.1:{shop.ports()[1]}/metrics")
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
     )
     assert (checked.returncode, checked.stderr) == (0, "")
     assert f'mpm_webserver_workers{{name="shop",namespace="{shop.namespace}",state="idle"}} 5.0' in text
@@ -156,4 +156,4 @@ def test_apache_exporter_sees_the_whole_as_one_apache(shop: Stage, ports: Iterat
         assert found['apache_processes{state="all"}'] == len(boards)
     finally:
         exporter.terminate()
-        exporter.wait(20)
+        exporter.wait(60)

@@ -113,7 +113,7 @@ def served(server: type[Refusing]) -> Iterator[tuple[str, list[str]]]:
     thread.start()
     yield f"http://127.0.0.1:{listening.server_port}", handler.paths
     listening.shutdown()
-    thread.join(10)
+    thread.join(60)
     listening.server_close()
 
 

@@ -89,7 +89,7 @@ def desk(handler: type[Taker]) -> Iterator[Desk]:
     yield made
     made.client.close()
     server.shutdown()
-    thread.join(10)
+    thread.join(60)
     server.server_close()
 
 

@@ -32,7 +32,7 @@ def visit(process: subprocess.Popen[bytes]) -> bytes:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(URL, timeout=10) as answer:
+            with urllib.request.urlopen(URL, timeout=60) as answer:
                 return answer.read()
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
@@ -50,7 +50,7 @@ def main() -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     try:
-        urllib.request.urlopen(URL, timeout=10)
+        urllib.request.urlopen(URL, timeout=60)
     except (urllib.error.URLError, OSError):
         return
     sys.exit("still served after Ctrl-C")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MODELS = ["prefork", "worker", "event"]
+PATIENCE = 45.0
+"""Seconds anything is waited for: longer than a machine stands still, less than the worker's own limits of a
+minute, so that what only they would end is seen to fail."""
 
 
 def fetch(
@@ -30,7 +33,7 @@ def fetch(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -80,7 +83,7 @@ class WorkerProcess:
                 self.said.append(line.rstrip())
                 self._heard.notify_all()
 
-    def await_line(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+    def await_line(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
         """What matches in the first line on stderr where anything does."""
         end = time.monotonic() + seconds
         with self._heard:
@@ -89,7 +92,7 @@ class WorkerProcess:
                     if match := re.search(pattern, line):
                         return match
                 left = end - time.monotonic()
-                if left <= 0 or self.process.poll() is not None:
+                if left <= 0 or not self._reader.is_alive():
                     raise AssertionError(f"{pattern!r} is not in {self.said}, exit {self.process.poll()}")
                 self._heard.wait(min(left, 0.2))
 
@@ -118,7 +121,9 @@ class WorkerProcess:
         board: dict[str, Any] = json.loads(self.admin("/scoreboard")[2])
         return board
 
-    def await_board(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 10) -> dict[str, Any]:
+    def await_board(
+        self, wanted: Callable[[dict[str, Any]], Any], seconds: float = PATIENCE
+    ) -> dict[str, Any]:
         """The first scoreboard for which `wanted` holds."""
         end = time.monotonic() + seconds
         while True:
@@ -133,18 +138,18 @@ class WorkerProcess:
         return self.await_board(lambda board: board["workers"]["busy"] == 0)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
-    def exit_code(self, seconds: float = 15) -> int:
+    def exit_code(self, seconds: float = PATIENCE) -> int:
         code = self.process.wait(seconds)
-        self._reader.join(5)
+        self._reader.join(PATIENCE)
         return code
 
     def end(self) -> None:
         """Ask it to end as Kubernetes would, then make sure; its children go too."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(PATIENCE)
         finally:
             self.kill()
 
@@ -153,8 +158,8 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self.process.wait(10)
-        self._reader.join(5)
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
         assert self.process.stderr is not None
         self.process.stderr.close()
         print(*self.said, sep="\n")  # pytest shows it with a test that failed

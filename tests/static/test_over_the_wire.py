@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client(worker: Any) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
     yield connection
     connection.close()
 

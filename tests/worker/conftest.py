@@ -73,7 +73,7 @@ class Watch:
     """A stream of the scoreboard's lines."""
 
     def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.sock.sendall(b"GET /scoreboard?watch HTTP/1.1\r\nHost: x\r\n\r\n")
         self._data = b""
         head = self._until(b"\r\n\r\n")
@@ -127,7 +127,7 @@ class Hammer:
         connection: http.client.HTTPConnection | None = None
         while not self._stop.is_set():
             if connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
                 try:
                     connection.connect()
                 except OSError as error:
@@ -157,7 +157,7 @@ class Hammer:
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
 

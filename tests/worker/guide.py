@@ -36,7 +36,7 @@ class Server:
         self.said = ""
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while "listening on" not in self.said:
             if self.process.poll() is not None or time.monotonic() > end:
                 sys.exit(f"{commands}does not serve: {self.said}")
@@ -49,13 +49,13 @@ class Server:
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(30) != 0:
+        if self.process.wait(60) != 0:
             sys.exit(f"ended with {self.process.returncode}: {self.said}")
 
 
 def ask(line: str) -> None:
     command, _, wanted = line.partition("# ")
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     if done.returncode or wanted.strip() not in done.stdout:
         sys.exit(f"{line}\nends with {done.returncode} and says\n{done.stdout}{done.stderr}")
     print(line)

@@ -38,7 +38,7 @@ KEYS = [
 
 
 def ask(port: int, path: str, **headers: str) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request(
             "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
@@ -64,7 +64,7 @@ def test_json_has_everything(start, tmp_path, mpm: str) -> None:
     options = ("--mpm", mpm, "--processes", "1", "--threads", "2", "--access-log", str(log))
     worker = start(*options, "--access-log-format", "json")
     ask(worker.port, "/sleep/0.2?a=%22", Referer="http://a/", User_Agent='say "hi"\\')
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock:
         sock.sendall(b"nonsense\r\n\r\n")
         sock.recv(1000)
     first, second = objects(end(worker, log))
@@ -90,7 +90,7 @@ def test_the_wait_for_a_slot_is_told(start, tmp_path) -> None:
     log = tmp_path / "log"
     options = ("--mpm", "event", "--processes", "1", "--threads", "1", "--async-request-worker-factor", "10")
     worker = start(*options, "--access-log", str(log), "--access-log-format", "json")
-    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=10)) as second:
+    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)) as second:
         second.connect()  # accepted while a slot is idle
         second.request("GET", "/")
         second.getresponse().read()
@@ -99,7 +99,7 @@ def test_the_wait_for_a_slot_is_told(start, tmp_path) -> None:
         worker.await_board(lambda board: board["workers"]["busy"] == 1)
         second.request("GET", "/size/7")
         second.getresponse().read()
-        first.join(10)
+        first.join(60)
     waited = next(each for each in objects(end(worker, log)) if each["request"].startswith("GET /size/7"))
     assert 0.1 < waited["queued"] < 2.1
     assert waited["seconds"] < waited["queued"]
@@ -119,7 +119,7 @@ def test_an_error_has_the_name_of_its_request(start, tmp_path, mpm: str) -> None
     log = tmp_path / "log"
     options = ("--mpm", mpm, "--processes", "1", "--access-log", str(log), "--access-log-format", "json")
     worker = start(*options, app="told:app")
-    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)) as connection:
         connection.request("GET", "/")
         connection.getresponse().read()
         connection.request("GET", "/fail")

@@ -23,7 +23,7 @@ def test_several_addresses_are_served_by_every_process(start, mpm: str, tmp_path
     )
     assert said[2] == str(path)
     for port in (said[1], said[3]):
-        environ = told(http.client.HTTPConnection("127.0.0.1", int(port), timeout=10))
+        environ = told(http.client.HTTPConnection("127.0.0.1", int(port), timeout=60))
         assert (environ["SERVER_PORT"], environ["REMOTE_ADDR"]) == (port, "127.0.0.1")
     for _ in range(10):
         environ = told(UnixConnection(path))
@@ -56,7 +56,7 @@ def test_the_queue_of_a_unix_socket_is_counted_and_emptied(start, mpm: str, tmp_
     worker.signal(signal.SIGTERM)
     assert worker.exit_code() == 0
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == [200] * 6
     assert not path.exists()
 

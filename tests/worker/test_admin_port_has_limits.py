@@ -24,7 +24,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def connect(worker) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", worker.admin_port), timeout=10)
+    return socket.create_connection(("127.0.0.1", worker.admin_port), timeout=60)
 
 
 def rss(pid: int) -> int:
@@ -70,7 +70,7 @@ def test_who_does_not_read_is_not_answered_in_advance(start) -> None:
         for _ in range(5):
             assert worker.admin("/healthz")[0] == 200
         assert rss(worker.process.pid) < before + (8 << 20)
-        deaf.settimeout(10)
+        deaf.settimeout(60)
         answered = 0
         while answered < 2000:  # who reads at last gets its answers, in order and whole
             answered += deaf.recv(65536).count(b"200 OK")
@@ -97,14 +97,14 @@ def test_a_fault_of_a_page_is_one_answer(capfd: pytest.CaptureFixture[str]) -> N
         thread = threading.Thread(target=loop)
         thread.start()
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
                 for path in (b"/fault", b"/metrics", b"/fault"):
                     sock.sendall(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
                     answer = sock.recv(4096)
                     assert answer.startswith(b"HTTP/1.1 500" if path == b"/fault" else b"HTTP/1.1 200")
         finally:
             over.set()
-            thread.join(5)
+            thread.join(60)
             admin.close()
     assert "GET /fault on the admin port failed: LookupError('a defect')" in capfd.readouterr().err
 

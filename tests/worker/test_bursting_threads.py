@@ -84,7 +84,7 @@ def test_a_saturated_pod_takes_threads_up_to_its_ceiling(start) -> None:
     assert board["threadsPerChild"] == board["threadsCeiling"] == 6
     assert board["settings"]["threadsPerChild"] == 2
     for thread in threads:
-        thread.join(15)
+        thread.join(60)
     assert worker.scoreboard()["threadsPerChild"] == 6
 
 
@@ -98,6 +98,6 @@ def test_time_before_a_thread_was_there_is_no_slot_time(start) -> None:
         thread.start()
     worker.await_board(lambda board: board["workers"]["busy"] == 6)
     for thread in threads:
-        thread.join(15)
+        thread.join(60)
     board = worker.await_board(lambda board: board["totals"]["accesses"] == 9)
     assert 9_000 <= board["totals"]["busyMs"] <= 20_000

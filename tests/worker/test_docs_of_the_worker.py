@@ -23,7 +23,7 @@ def test_the_page_of_options_is_made_from_the_table() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
     ).stdout
     assert made == (ROOT / "docs/options.md").read_text(), (
         "run: python docs/make_options.py > docs/options.md"

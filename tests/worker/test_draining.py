@@ -81,7 +81,7 @@ def test_who_comes_after_the_end_is_refused_at_once(start, mpm: str) -> None:
                 pass  # the door is shut, the port not closed yet
     assert refused
     assert worker.process.poll() is None
-    thread.join(10)
+    thread.join(60)
     assert worker.exit_code() == 0
 
 
@@ -97,7 +97,7 @@ def test_the_backlog_is_emptied(start, mpm: str) -> None:
     worker.signal(signal.SIGTERM)
     assert worker.exit_code() == 0
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert answers == [200] * 8
 
 
@@ -210,7 +210,7 @@ def test_the_deadline_ends_what_does_not_end(start, mpm: str) -> None:
     worker.await_board(lambda board: board["workers"]["busy"] == 1)
     worker.signal(signal.SIGTERM)
     assert worker.exit_code(5) == 0
-    thread.join(5)
+    thread.join(60)
     worker.await_line("graceful timeout")
 
 
@@ -221,4 +221,4 @@ def test_int_does_not_wait(start, mpm: str) -> None:
     worker.await_board(lambda board: board["workers"]["busy"] == 1)
     worker.signal(signal.SIGINT)
     assert worker.exit_code(3) == 0
-    thread.join(5)
+    thread.join(60)

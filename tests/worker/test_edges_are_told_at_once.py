@@ -33,7 +33,7 @@ def test_saturation_and_queue_are_told_at_once(start, mpm: str) -> None:
     # All of it was told while the requests were still running, not at the tick after them.
     assert told < 0.7
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     watch.close()
 
 

@@ -90,9 +90,9 @@ def test_reading_sending_keepalive_and_closing(start) -> None:
         closing.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nand more")
         sending = threading.Thread(target=worker.get, args=("/sleep/1.5",))
         sending.start()
-        worker.await_board(lambda board: all(has(letter)(board) for letter in "RKCW"), 5)
+        worker.await_board(lambda board: all(has(letter)(board) for letter in "RKCW"))
         assert sorted(shown(worker)) == sorted("RKCW")
-        sending.join(10)
+        sending.join(60)
 
 
 def test_logging_and_dns_lookup(start, threaded: str, tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_logging_and_dns_lookup(start, threaded: str, tmp_path: Path) -> None:
     bodies: list[bytes] = []
     asking = threading.Thread(target=lambda: bodies.append(worker.get()[2]))
     asking.start()
-    worker.await_board(has("D"), 5)
-    worker.await_board(has("L"), 5)
-    asking.join(10)
+    worker.await_board(has("D"))
+    worker.await_board(has("L"))
+    asking.join(60)
     assert bodies == [b"client.example"]
     worker.await_board(has("_", 2))
     worker.await_board(lambda _: log.read_text().startswith("client.example - - ["))
@@ -137,7 +137,7 @@ def test_gracefully_finishing_and_idle_cleanup(start, threaded: str) -> None:
     worker.await_board(lambda board: has("G")(board) and has("I", 2)(board))
     auto = worker.admin("/server-status?auto")[2].decode()
     assert "\nBusyWorkers: 0\nGracefulWorkers: 1\nIdleWorkers: 0\n" in auto
-    asking.join(10)
+    asking.join(60)
     assert worker.call("POST", "/control/resume")[0] == 200
     worker.await_board(has("_", 3))
 
@@ -149,4 +149,4 @@ def test_a_restart_shows_the_old_server_finishing(start, threaded: str) -> None:
     worker.await_board(has("W"))
     worker.signal(signal.SIGUSR1)
     worker.await_board(lambda board: has("G")(board) and has("_", 2)(board))
-    asking.join(10)
+    asking.join(60)

@@ -115,7 +115,7 @@ def test_whatever_is_sent_gives_an_address_or_nothing(
 
 
 def plain(port: int) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
 
 def test_a_trusted_peer_names_client_scheme_and_host(start, mpm: str, tmp_path) -> None:

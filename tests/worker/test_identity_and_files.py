@@ -19,7 +19,7 @@ KEEPING_CAPABILITIES = ("setpriv", "--securebits", "+no_setuid_fixup")
 
 
 def identity(worker) -> dict[str, Any]:
-    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)) as connection:
         connection.request("GET", "/identity")
         found: dict[str, Any] = json.loads(connection.getresponse().read())
     return found

@@ -19,7 +19,7 @@ def test_it_becomes_true_when_a_process_is_added(start: Any) -> None:
 
 def test_a_connection_that_was_there_before_is_told_too(start: Any) -> None:
     worker = start("--mpm", "event", "--threads", "2", "--processes", "1", app="uploads:facts")
-    with closing(HTTPConnection("127.0.0.1", worker.port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", worker.port, timeout=60)) as connection:
 
         def told() -> Any:
             connection.request("GET", "/")

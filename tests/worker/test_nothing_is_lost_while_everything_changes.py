@@ -37,7 +37,7 @@ def test_no_request_fails_and_no_client_stalls(start, hammer, mpm: str) -> None:
     for one in clients:
         one.refused_ends = True
     worker.signal(signal.SIGTERM)
-    assert worker.exit_code(30) == 0
+    assert worker.exit_code() == 0
     for one in clients:
         one.stop()
         assert one.failures == []

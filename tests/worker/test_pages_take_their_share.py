@@ -43,6 +43,6 @@ def test_scrapers_wait_and_probes_do_not(start) -> None:
         assert worker.admin("/readyz")[0] == 200
     stop.set()
     for thread in scrapers:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     assert len(served) >= 20

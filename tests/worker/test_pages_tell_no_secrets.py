@@ -20,7 +20,7 @@ def pages(worker) -> dict[str, str]:
     watch = worker.watch()
     texts = {"watch": str(watch.line())} | {path: worker.admin(path)[2].decode() for path in PAGES}
     watch.close()
-    asking.join(10)
+    asking.join(60)
     return texts | {f"{path}, later": worker.admin(path)[2].decode() for path in PAGES}
 
 

@@ -74,4 +74,4 @@ def test_a_queue_that_others_will_serve_keeps_nobody_from_being_drained(
     staying.await_board(lambda board: board["backlog"]["depth"] == 2)
     assert leaving.scoreboard()["state"] == "Drained"
     for thread in threads:
-        thread.join(15)
+        thread.join(60)

@@ -55,7 +55,7 @@ def begin(start, folder: Path, *options: str, shop: str = SHOP, hooks: str = HOO
 
 
 def soon(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -98,7 +98,7 @@ def test_what_cannot_be_preloaded_is_told(tmp_path, shop: str, told: str) -> Non
         [*command, "--chdir", tmp_path, "--preload", "on", "shop:app"],
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 3

@@ -34,11 +34,11 @@ def test_two_four_one_and_no_request_fails(start, hammer, mpm: str) -> None:
     kept, single = (2, 2) if mpm == "prefork" else (4, 3)
     clients = [hammer(worker.port, kept, "/sleep/0.01"), hammer(worker.port, single, keep_alive=False)]
     worker.call("PUT", "/control", {"processes": 4})
-    four = staying(worker.await_board(has(4), 20))
+    four = staying(worker.await_board(has(4)))
     assert first < four
     time.sleep(0.5)
     worker.call("PUT", "/control", {"processes": 1})
-    (last,) = staying(worker.await_board(has(1), 20))
+    (last,) = staying(worker.await_board(has(1)))
     assert last in first
     served = [one.served for one in clients]
     worker.await_board(lambda _: all(one.served > n for one, n in zip(clients, served, strict=True)))
@@ -64,7 +64,7 @@ def test_who_idles_on_a_process_that_goes_is_still_answered(start, mpm: str) -> 
     finally:
         for sock in idle:
             sock.close()
-    worker.await_board(has(1), 20)
+    worker.await_board(has(1))
 
 
 SLOW = """
@@ -92,7 +92,7 @@ def test_the_only_one_that_serves_goes_once_another_does(start, tmp_path, mpm: s
     assert worker.get()[0] == 200
     assert second in staying(worker.scoreboard())
     (tmp_path / "slow").unlink()
-    worker.await_board(has(1), 20)
+    worker.await_board(has(1))
     assert second not in staying(worker.scoreboard())
     assert worker.get()[0] == 200
 
@@ -146,7 +146,7 @@ def test_a_request_timeout_that_is_set_live_finds_who_runs_already(start, hammer
         assert answer["settings"]["requestTimeoutSeconds"] == 1
         worker.await_line("GET /hang in slot .* runs for more than 1 s")
         worker.await_line(r"GET /hang in slot .* has run for [\d.]+ s and is here")
-        worker.await_line("is ended with 1 requests that do not end", 20)
+        worker.await_line("is ended with 1 requests that do not end")
         assert stuck.recv(1) == b""
     assert worker.get()[0] == 200
 
@@ -167,8 +167,8 @@ def test_max_rss_that_is_set_live_replaces_who_has_grown(start, mpm: str) -> Non
     (first,) = staying(worker.scoreboard())
     assert worker.get("/grow/100")[0] == 200
     assert worker.call("PUT", "/control", {"maxRssBytes": 100 << 20})[0] == 200
-    worker.await_line(f"server {first} has grown to [0-9]+ MiB and is replaced", 20)
-    worker.await_board(lambda board: first not in staying(board), 20)
+    worker.await_line(f"server {first} has grown to [0-9]+ MiB and is replaced")
+    worker.await_board(lambda board: first not in staying(board))
     answer = worker.call("PUT", "/control", {"maxRssBytes": -1})[1]
     assert answer["settings"]["maxRssBytes"] == -1
 

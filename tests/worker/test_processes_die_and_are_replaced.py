@@ -40,8 +40,8 @@ def test_children_end_with_their_supervisor(start, mpm: str) -> None:
     children = pids(worker)
     assert len(children) == 3
     worker.signal(signal.SIGKILL)
-    worker.process.wait(5)
-    end = time.monotonic() + 5
+    worker.process.wait(60)
+    end = time.monotonic() + 60
     while any(map(alive, children)):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -120,7 +120,7 @@ def test_children_that_die_at_once_are_not_started_in_a_hurry(start) -> None:
             pass
     worker.await_line("ended one after the other, the next is started in")
     assert worker.admin("/healthz")[0] == 200
-    worker.await_board(lambda board: board["workers"]["idle"] == 1, seconds=20)
+    worker.await_board(lambda board: board["workers"]["idle"] == 1)
     assert worker.get()[0] == 200
 
 

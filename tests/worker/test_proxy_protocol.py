@@ -108,7 +108,7 @@ TRUSTING = ("--proxy-protocol", "on", "--trusted-proxies", "127.0.0.1/32")
 
 def converse(worker, *pieces: bytes) -> bytes:
     """What comes back when this is sent, piece by piece."""
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         answer = b""
         try:
@@ -154,7 +154,7 @@ def test_it_may_come_byte_by_byte(trusting, mpm: str) -> None:
 
 def test_who_stops_in_the_middle_of_it_costs_no_cpu(trusting, mpm: str) -> None:
     worker = trusting(mpm)
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock:
         sock.sendall(GOOD[0][0][:12])
         before = cpu_seconds(worker)
         time.sleep(2)
@@ -180,7 +180,7 @@ def test_it_stands_before_a_handshake(start, tmp_path, mpm: str) -> None:
     certificate, key = make_certificate(tmp_path / "tls")
     options = ("--mpm", mpm, "--processes", "1", "--threads", "1", "--tls-certificate", certificate)
     worker = start(*options, "--tls-key", key, *TRUSTING, app="told:app")
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock:
         sock.sendall(GOOD[0][0])
         with client_context(certificate).wrap_socket(sock, server_hostname="localhost") as tls:
             tls.sendall(ASK)

@@ -125,7 +125,7 @@ def test_a_connection_without_a_request_is_not_waited_for(shared, mpm: str, said
             assert sock.recv(4096).startswith(b"HTTP/1.1 200")
         worker.await_board(lambda board: board["connections"]["open"] == 1)
         worker.call("POST", "/control/quiesce", PATIENT)
-        worker.await_board(lambda board: board["state"] == "Quiescing", 5)
+        worker.await_board(lambda board: board["state"] == "Quiescing")
     worker.call("POST", "/control/resume")
     worker.await_ready()
 

@@ -69,10 +69,10 @@ def run() -> Iterator[Callable[..., None]]:
 
     def begin(port: int, *command: str | Path) -> None:
         running.append(subprocess.Popen(command))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                socket.create_connection(("127.0.0.1", port), timeout=60).close()
             except ConnectionRefusedError:
                 assert running[-1].poll() is None
                 assert time.monotonic() < end
@@ -83,12 +83,12 @@ def run() -> Iterator[Callable[..., None]]:
     yield begin
     for process in running:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def told(port: int, requests: int = 1, **headers: str) -> dict[str, Any]:
     """The environ of the last of so many requests on one connection."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         for _ in range(requests):
             connection.request(
                 "GET", "/", headers={name.replace("_", "-"): value for name, value in headers.items()}
@@ -111,7 +111,7 @@ def test_haproxy_speaks_the_proxy_protocol(start, run, tmp_path, mpm: str, send:
     (tmp_path / "haproxy.cfg").write_text(configuration)
     run(port, "haproxy", "-db", "-f", tmp_path / "haproxy.cfg")
     with closing(
-        http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=("127.0.0.9", 0))
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.9", 0))
     ) as client:
         client.request("GET", "/")
         environ = json.loads(client.getresponse().read())
@@ -132,7 +132,7 @@ def test_haproxy_passes_tls_through_behind_its_header(start, run, tmp_path, mpm:
     (tmp_path / "haproxy.cfg").write_text(configuration)
     run(port, "haproxy", "-db", "-f", tmp_path / "haproxy.cfg")
     context = client_context(certificate)
-    with closing(http.client.HTTPSConnection("localhost", port, timeout=10, context=context)) as client:
+    with closing(http.client.HTTPSConnection("localhost", port, timeout=60, context=context)) as client:
         client.request("GET", "/")
         assert json.loads(client.getresponse().read())["wsgi.url_scheme"] == "https"
 
@@ -148,7 +148,7 @@ def test_haproxy_names_the_client_in_a_field(start, run, tmp_path, header: str) 
     (tmp_path / "haproxy.cfg").write_text(configuration)
     run(port, "haproxy", "-db", "-f", tmp_path / "haproxy.cfg")
     with closing(
-        http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=("127.0.0.9", 0))
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.9", 0))
     ) as client:
         client.request("GET", "/")
         environ = json.loads(client.getresponse().read())

@@ -35,8 +35,8 @@ def test_its_stack_is_logged_and_its_process_is_replaced(start, hammer, mpm: str
     worker.await_line(r"GET /hang in slot \d+-\d+ runs for more than 1 s; server \d+ is replaced")
     worker.await_line(r"\[(\S+)\] GET /hang in slot \d+-\d+ has run for [\d.]+ s and is here")
     worker.await_line(r"trouble.py\", line \d+, in wait_for_what_never_comes")
-    pid = worker.await_line(r"server (\d+) is ended with 1 requests that do not end", 30)[1]
-    stuck.join(10)
+    pid = worker.await_line(r"server (\d+) is ended with 1 requests that do not end")[1]
+    stuck.join(60)
     clients.stop()
     assert clients.failures == []
     board = worker.await_board(lambda board: board["servers"] == (2 if mpm == "prefork" else 1))
@@ -54,7 +54,7 @@ def test_others_in_that_process_finish(start) -> None:
     for thread in others:
         thread.start()
     for thread in (*others, stuck):
-        thread.join(15)
+        thread.join(60)
     assert answers == [200, 200]
 
 
@@ -64,11 +64,11 @@ def test_who_waits_behind_stuck_requests_is_answered_by_the_next_process(start) 
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
         stuck = cut_off(worker, "/hang")
-        worker.await_line("GET /hang in slot", 30)
+        worker.await_line("GET /hang in slot")
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        sock.settimeout(20)
+        sock.settimeout(60)
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
-    stuck.join(20)
+    stuck.join(60)
 
 
 def test_an_upload_beside_a_stuck_request_is_not_cut(start) -> None:
@@ -81,7 +81,7 @@ def test_an_upload_beside_a_stuck_request_is_not_cut(start) -> None:
             threading.Event().wait(0.1)
         sock.sendall(b"0\r\n\r\n")
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
-    stuck.join(20)
+    stuck.join(60)
 
 
 def test_a_slow_client_is_no_stuck_request(start, mpm: str) -> None:
@@ -102,5 +102,5 @@ def test_a_stop_does_not_wait_for_it_until_the_deadline(start, mpm: str) -> None
     stuck = cut_off(worker, "/hang")
     worker.await_board(lambda board: board["workers"]["busy"] == 1)
     worker.process.terminate()
-    assert worker.exit_code(20) == 0
-    stuck.join(5)
+    assert worker.exit_code() == 0
+    stuck.join(60)

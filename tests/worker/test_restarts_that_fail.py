@@ -34,9 +34,9 @@ def test_the_old_processes_stay_until_the_code_is_good(start, hammer, tmp_path: 
     clients = hammer(worker.port, 2)
     code(tmp_path, BAD[how])
     worker.signal(signal.SIGHUP)
-    worker.await_line(r"server \d+ (ended with exit code 7|was killed by SIGSEGV)", 20)
-    worker.await_line("3 servers ended one after the other, the next is started in 1 s", 20)
-    worker.await_line("4 servers ended one after the other, the next is started in 2 s", 20)
+    worker.await_line(r"server \d+ (ended with exit code 7|was killed by SIGSEGV)")
+    worker.await_line("3 servers ended one after the other, the next is started in 1 s")
+    worker.await_line("4 servers ended one after the other, the next is started in 2 s")
     assert before <= {process["pid"] for process in worker.scoreboard()["processes"]}
     assert worker.get()[2] == b"old"
     assert worker.admin("/readyz")[0] == 200

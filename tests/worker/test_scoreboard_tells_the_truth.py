@@ -35,7 +35,7 @@ def kept(board) -> tuple[int, int]:
 
 def join(threads: list[threading.Thread]) -> None:
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -35,7 +35,7 @@ class Manager:
         self.socket.settimeout(0.2)
         self.heard: list[str] = []
 
-    def await_line(self, pattern: str, seconds: float = 15) -> str:
+    def await_line(self, pattern: str, seconds: float = 60) -> str:
         """The next line that matches; those before it are forgotten."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -116,7 +116,7 @@ def test_the_application_does_not_take_it_for_its_own(start, manager) -> None:
     worker = start(
         app="told:app", through=notifying(manager, "WATCHDOG_USEC=4000000", "LISTEN_PID=1", "LISTEN_FDS=1")
     )
-    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)) as connection:
         connection.request("GET", "/identity")
         environ = json.loads(connection.getresponse().read())["environ"]
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS"} & set(environ)
@@ -156,12 +156,12 @@ def activate(tmp_path):
     yield begin
     for process, reader in running:
         process.kill()
-        process.wait(10)
-        reader.join(5)
+        process.wait(60)
+        reader.join(60)
         process.stderr.close()
 
 
-def await_answer(ask, seconds: float = 15) -> dict[str, str]:
+def await_answer(ask, seconds: float = 60) -> dict[str, str]:
     end = time.monotonic() + seconds
     while True:
         try:
@@ -177,13 +177,13 @@ def test_sockets_that_are_handed_down_are_served(activate, mpm: str, tmp_path) -
     process, said = activate([*listen, "--fdname=unix:web:admin"], "--mpm", mpm, "--processes", "1")
     environ = await_answer(lambda: told(UnixConnection(path)))
     assert environ["SERVER_NAME"] == "localhost"
-    environ = told(http.client.HTTPConnection("127.0.0.1", port, timeout=10))
+    environ = told(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
     assert environ["SERVER_PORT"] == str(port)
-    with closing(http.client.HTTPConnection("127.0.0.1", admin, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", admin, timeout=60)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
     process.terminate()
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert any(
         f"listening on unix:{path}, http://127.0.0.1:{port}, admin on http://127.0.0.1:{admin}" in line
         for line in said
@@ -195,7 +195,7 @@ def test_own_addresses_are_served_beside_them(activate, tmp_path) -> None:
     port, path = free_port(), tmp_path / "http.sock"
     options = ("--bind", f"unix:{path}", "--admin", "127.0.0.1:0")
     activate([f"--listen=127.0.0.1:{port}"], *options)
-    await_answer(lambda: told(http.client.HTTPConnection("127.0.0.1", port, timeout=10)))
+    await_answer(lambda: told(http.client.HTTPConnection("127.0.0.1", port, timeout=60)))
     assert told(UnixConnection(path))["REMOTE_ADDR"] == ""
 
 

@@ -35,13 +35,13 @@ def secure(start, pair):
 
 def connect(worker, certificate: str) -> ssl.SSLSocket:
     context = client_context(certificate)
-    sock = socket.create_connection(("127.0.0.1", worker.port), timeout=10)
+    sock = socket.create_connection(("127.0.0.1", worker.port), timeout=60)
     return context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
 
 
 def https(worker, certificate: str) -> http.client.HTTPSConnection:
     return http.client.HTTPSConnection(
-        "localhost", worker.port, timeout=10, context=client_context(certificate)
+        "localhost", worker.port, timeout=60, context=client_context(certificate)
     )
 
 
@@ -128,7 +128,7 @@ def test_a_cut_is_no_end(secure, pair, mpm: str) -> None:
 
 def test_plain_http_is_told_so(secure, mpm: str) -> None:
     worker = secure("--mpm", mpm, "--processes", "1", "--threads", "1")
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = read_until_end(sock)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -140,7 +140,7 @@ def test_one_address_may_be_plain(start, pair) -> None:
     binds = ("--bind", "127.0.0.1:0", "--bind", "http://127.0.0.1:0")
     worker = start(*binds, "--tls-certificate", certificate, "--tls-key", key, app="told:app")
     plain = int(worker.await_line(r"listening on https://\S+, http://127\.0\.0\.1:(\d+)")[1])
-    environ = told(http.client.HTTPConnection("127.0.0.1", plain, timeout=10))
+    environ = told(http.client.HTTPConnection("127.0.0.1", plain, timeout=60))
     assert (environ["wsgi.url_scheme"], environ["SERVER_PORT"], environ.get("HTTPS")) == (
         "http",
         str(plain),
@@ -154,7 +154,7 @@ def test_a_handshake_takes_no_slot_and_has_a_deadline(secure, pair) -> None:
     worker = secure("--mpm", "event", "--processes", "1", "--threads", "2", "--timeout", "2")
     with ExitStack() as stack:
         silent = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), timeout=10))
+            stack.enter_context(socket.create_connection(("127.0.0.1", worker.port), timeout=60))
             for _ in range(5)
         ]
         silent[0].sendall(b"\x16\x03\x01")  # the beginning of a handshake
@@ -168,7 +168,7 @@ def test_a_handshake_takes_no_slot_and_has_a_deadline(secure, pair) -> None:
 def test_a_broken_handshake_ends_its_own_connection_only(secure, pair, mpm: str) -> None:
     worker = secure("--mpm", mpm, "--processes", "1", "--threads", "1")
     for junk in (b"\x00" * 100, b"\x16\x03\x01\x00\x05hello", os.urandom(500)):
-        with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock:
             sock.sendall(junk)
             try:
                 read_until_end(sock)
@@ -180,7 +180,7 @@ def test_a_broken_handshake_ends_its_own_connection_only(secure, pair, mpm: str)
 def shown_certificate(worker) -> bytes:
     context = ssl._create_unverified_context()
     with (
-        socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock,
+        socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock,
         context.wrap_socket(sock) as tls,
     ):
         certificate = tls.getpeercert(binary_form=True)
@@ -230,7 +230,7 @@ def test_load_during_new_certificates_loses_nothing(secure, pair, tmp_path, mpm:
 
     def hammer() -> None:
         while not over.is_set():
-            connection = http.client.HTTPSConnection("127.0.0.1", worker.port, timeout=10, context=context)
+            connection = http.client.HTTPSConnection("127.0.0.1", worker.port, timeout=60, context=context)
             try:
                 for _ in range(5):
                     ask(connection, "/")
@@ -248,7 +248,7 @@ def test_load_during_new_certificates_loses_nothing(secure, pair, tmp_path, mpm:
     time.sleep(0.5)
     over.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert failures == []
     assert served[0] > 20
 
@@ -283,7 +283,7 @@ def test_the_oldest_version_is_kept_to(secure, pair) -> None:
     context = client_context(pair[0])
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
-        socket.create_connection(("127.0.0.1", worker.port), timeout=10) as sock,
+        socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock,
         pytest.raises(ssl.SSLError),
     ):
         context.wrap_socket(sock, server_hostname="localhost")

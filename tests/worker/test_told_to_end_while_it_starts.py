@@ -26,4 +26,4 @@ def test_a_stop_during_the_imports_is_a_graceful_stop(number: int) -> None:
         assert any("mpm_worker." in line for line in said)
         process.send_signal(number)
         said.read()
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0

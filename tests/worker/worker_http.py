@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path | str) -> None:
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self.path = str(path)
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.sock.connect(self.path)
 
 

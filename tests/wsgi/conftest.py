@@ -72,7 +72,7 @@ class Conversation:
 
     def close(self) -> None:
         self.client.close()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive(), "the gateway did not come back"
 
 
@@ -126,7 +126,7 @@ def connect() -> Iterator[Callable[..., Conversation]]:
         **spooling: Any,
     ) -> Conversation:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = socket.create_connection(listener.getsockname(), timeout=10)
+            client = socket.create_connection(listener.getsockname(), timeout=60)
             accepted, _ = listener.accept()
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         talk = Conversation(client, threading.Thread(), io.StringIO())

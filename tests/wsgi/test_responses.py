@@ -237,7 +237,7 @@ def test_each_block_is_sent_before_the_next_is_asked_for(connect: Any) -> None:
 
     def slow() -> Any:
         yield b"first"
-        assert go_on.wait(5)
+        assert go_on.wait(60)
         yield b"second"
 
     talk = connect(answer(slow))
@@ -276,7 +276,7 @@ def test_a_client_that_does_not_read_is_given_up(connect: Any) -> None:
 
     talk = connect(answer(Blocks), timeout=0.2)
     talk.send(GET)
-    talk.thread.join(10)
+    talk.thread.join(60)
     assert not talk.thread.is_alive()
     assert (talk.outcomes[0].abort, closed) == (True, [True])
     assert talk.errors.getvalue() == "", "a client's fault is no line in the error log"

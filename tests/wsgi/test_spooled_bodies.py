@@ -139,7 +139,7 @@ def test_a_body_of_known_length_stays_lazy(connect: Any) -> None:
 
     talk = connect(app)
     talk.send(PLAIN % 4)
-    assert started.wait(5)
+    assert started.wait(60)
     talk.send(b"body")
     talk.read_some(b"body")
 

@@ -311,7 +311,7 @@ def test_close_is_called_after_the_end_of_the_response(connect: Any) -> None:
 
     class Late(Tracked):
         def close(self) -> None:
-            assert seen.wait(5), "the client saw no end before close()"
+            assert seen.wait(60), "the client saw no end before close()"
             super().close()
 
     made = Late([b"a", b"b"])
