@@ -226,6 +226,22 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., W
         worker.kill()
 
 
+class Gate:
+    """What the application of the paths waits for at `path`: as long as a test needs, however slow it is."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.path = f"/until{file}"
+
+    def open(self) -> None:
+        self._file.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
 @pytest.fixture
 def hammer() -> Iterator[Callable[..., Hammer]]:
     hammers: list[Hammer] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 from mpm_worker.burst import PERIOD, Burst
@@ -74,30 +75,35 @@ def test_a_ceiling_that_was_lowered_holds_at_once() -> None:
     assert burst.threads(CALM, 1.0, cpu_seconds=0, cpus=1, have=30, base=12, ceiling=10, servers=1) == 12
 
 
-def test_a_saturated_pod_takes_threads_up_to_its_ceiling(start) -> None:
+def test_a_saturated_pod_takes_threads_up_to_its_ceiling(start, gate) -> None:
     worker = start("--mpm", "event", "--processes", "1", "--threads", "2", "--thread-limit", "16")
     worker.call("PUT", "/control", {"threadsCeiling": 6})
-    threads = [threading.Thread(target=worker.get, args=("/sleep/1.4",)) for _ in range(9)]
+    threads = [threading.Thread(target=worker.get, args=(gate.path,)) for _ in range(9)]
     for thread in threads:
         thread.start()
     board = worker.await_board(lambda board: board["workers"]["busy"] == 6)
     assert board["threadsPerChild"] == board["threadsCeiling"] == 6
     assert board["settings"]["threadsPerChild"] == 2
+    gate.open()
     for thread in threads:
         thread.join(60)
     assert worker.scoreboard()["threadsPerChild"] == 6
 
 
-def test_time_before_a_thread_was_there_is_no_slot_time(start) -> None:
+def test_time_before_a_thread_was_there_is_no_slot_time(start, gate) -> None:
     """Service times are made of it: four threads that come late must not bring the pod's life four times."""
     worker = start("--mpm", "event", "--processes", "1", "--threads", "2", "--thread-limit", "16")
     worker.call("PUT", "/control", {"threadsCeiling": 6})
     worker.await_board(lambda board: board["uptimeMs"] > 5_000)
-    threads = [threading.Thread(target=worker.get, args=("/sleep/1.0",)) for _ in range(9)]
+    began = time.monotonic()
+    threads = [threading.Thread(target=worker.get, args=(gate.path,)) for _ in range(9)]
     for thread in threads:
         thread.start()
     worker.await_board(lambda board: board["workers"]["busy"] == 6)
+    time.sleep(1)
+    gate.open()
     for thread in threads:
         thread.join(60)
     board = worker.await_board(lambda board: board["totals"]["accesses"] == 9)
-    assert 9_000 <= board["totals"]["busyMs"] <= 20_000
+    # All six were busy for a second, and none for longer than the whole of it.
+    assert 6_000 <= board["totals"]["busyMs"] <= 6_000 * (time.monotonic() - began)

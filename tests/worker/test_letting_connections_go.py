@@ -62,14 +62,15 @@ def test_a_share_out_of_bounds_is_refused(start) -> None:
     assert worker.call("POST", "/control/rebalance", {"share": 1.5})[1]["field"] == "share"
 
 
-def test_a_queue_makes_responses_say_close(start, mpm: str) -> None:
+def test_a_queue_makes_responses_say_close(start, gate, mpm: str) -> None:
     worker = start("--mpm", mpm, "--processes", "1", "--threads", "1", "--keep-alive-timeout", "60")
     with worker.connect() as first:
-        first.sendall(b"GET /sleep/0.8 HTTP/1.1\r\nHost: x\r\n\r\n")
+        first.sendall(f"GET {gate.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         worker.await_board(lambda board: board["workers"]["busy"] == 1)
         waiting = threading.Thread(target=worker.get)
         waiting.start()
         worker.await_board(lambda board: board["workers"]["queue"] == 1)
+        gate.open()
         assert b"connection: close" in first.recv(4096).lower()
         waiting.join(60)
         assert not waiting.is_alive()
@@ -78,7 +79,7 @@ def test_a_queue_makes_responses_say_close(start, mpm: str) -> None:
 
 
 def test_a_queue_gets_the_slot_of_an_idle_connection_when_its_time_is_over(start) -> None:
-    worker = start("--mpm", "worker", "--threads", "1", "--keep-alive-timeout", "2")
+    worker = start("--mpm", "worker", "--threads", "1", "--keep-alive-timeout", "30")
     with worker.connect() as idle:
         assert not told(idle)
         waiting = threading.Thread(target=worker.get)
@@ -89,14 +90,15 @@ def test_a_queue_gets_the_slot_of_an_idle_connection_when_its_time_is_over(start
         assert not waiting.is_alive()
 
 
-def test_a_queue_inside_the_loop_closes_nobody(start) -> None:
+def test_a_queue_inside_the_loop_closes_nobody(start, gate) -> None:
     worker = start("--mpm", "event", "--threads", "2", "--async-request-worker-factor", "10")
     socks = [worker.connect() for _ in range(6)]
     assert not any(told(sock) for sock in socks)
     for sock in socks:
-        sock.sendall(b"GET /sleep/0.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(f"GET {gate.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     board = worker.await_board(lambda board: board["workers"]["queue"] == 4)
     assert board["backlog"]["depth"] == 0
+    gate.open()
     for sock in socks:
         assert b"connection: close" not in sock.recv(4096).lower()
         sock.close()

@@ -29,10 +29,14 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         os._exit(1)
     elif word == "size":
         body = b"x" * int(value)
+    elif word == "until":
+        wait_for(f"/{value}")
     elif word == "turn":
         # Quick so many times that anyone would take it for quick, then once not.
+        turn, _, gate = value.partition("/")
         _turns["turn"] += 1
-        time.sleep(1.0 if _turns["turn"] == int(value) else 0)
+        if _turns["turn"] == int(turn):
+            wait_for(f"/{gate}")
     elif word == "fork":
         if os.fork() == 0:
             time.sleep(0.5)
@@ -41,3 +45,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         body = f"{len(environ['wsgi.input'].read())}\n".encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
+
+
+def wait_for(file: str) -> None:
+    while not os.path.exists(file):
+        time.sleep(0.01)
