@@ -24,7 +24,7 @@ def fields(text: str) -> dict[str, str]:
 
 def test_pods_are_shown_as_servers_of_one_apache(frame: Frame, line: Callable[..., Line]) -> None:
     pods = [
-        PodLine("shop-a", line(busy=2, idle=3, letters="WKR_2")),
+        PodLine("shop-a", line(busy=3, idle=2, letters="WKR_2")),
         PodLine("shop-b", line(busy=1, idle=0, letters="GI4", state="Quiescing", servers=2)),
         PodLine("shop-c", None),
     ]
@@ -39,7 +39,7 @@ def test_pods_are_shown_as_servers_of_one_apache(frame: Frame, line: Callable[..
     assert (found["CPUUser"], found["CPUSystem"]) == ("2", ".5")
     assert found["CPULoad"] == "5"
     assert found["ReqPerSec"] == "20"
-    assert found["IdleWorkers"] == "3"
+    assert found["IdleWorkers"] == "2"
     assert (found["Processes"], found["Stopping"]) == ("3", "2")
     assert found["ConnsTotal"] == "4"
     assert found["ParentServerConfigGeneration"] == "3"

@@ -21,7 +21,7 @@ NOTHING = Load(busy=0, idle=0, queue=0, backlog=Backlog(), connections=0, keep_a
 IDLE = View(
     version="mpm-worker/0.1.0 (Unix) Python/3.11.7",
     mpm="event",
-    name="127.0.0.1:8080",
+    name="shop-7d9f8-x2x4q",
     built=1_700_000_000.0,
     now=1_700_100_000.0,
     started=1_700_099_900.0,
@@ -52,17 +52,19 @@ STATES = {
         BUSY,
         load=replace(NOTHING, busy=2, connections=4, keep_alive=2),
         letters="GG" + "I" * 23,
-        servers=2,
-        stopping=2,
+        servers=1,
+        stopping=1,
     ),
     "a thousand slots": replace(
-        BUSY, load=replace(NOTHING, busy=600, idle=400), letters="_W.W_" * 400, servers=40
+        BUSY, load=replace(NOTHING, busy=600, idle=400), letters="_WWW_" * 200, servers=40
     ),
     "nearly idle for weeks": replace(
         BUSY, uptime=4_000_000.0, totals=Totals(accesses=3, sent=10, connections=3, busy_ms=1)
     ),
     "starting": replace(IDLE, uptime=0.2, load=NOTHING, letters="S" + "." * 24),
-    "too many to print": replace(BUSY, load=replace(NOTHING, busy=30_000), letters="W_." * 40_000),
+    "too many to print": replace(
+        BUSY, load=replace(NOTHING, busy=40_000, idle=40_000), letters="W_." * 40_000
+    ),
 }
 
 
@@ -72,9 +74,15 @@ def view(request: pytest.FixtureRequest) -> View:
 
 
 @pytest.fixture(params=["prefork", "worker", "event"])
-def text(view: View, request: pytest.FixtureRequest) -> str:
-    """`?auto` of each state in each model."""
-    return auto(replace(view, mpm=request.param))
+def shown(view: View, request: pytest.FixtureRequest) -> View:
+    """Each state in each model."""
+    return replace(view, mpm=request.param)
+
+
+@pytest.fixture
+def text(shown: View) -> str:
+    """Its `?auto`."""
+    return auto(shown)
 
 
 @pytest.fixture

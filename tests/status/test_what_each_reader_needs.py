@@ -116,6 +116,7 @@ def test_busy_idle_and_letters_agree(text: str) -> None:
     board = found["Scoreboard"]
     assert int(found["BusyWorkers"]) == sum(map(board.count, "RWKDCL"))
     assert int(found["GracefulWorkers"]) == board.count("G")
+    assert int(found["IdleWorkers"]) == board.count("_")
 
 
 def test_a_folded_scoreboard_says_so(state: Callable[[str], View]) -> None:

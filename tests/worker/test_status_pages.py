@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 
 import pytest
 
@@ -39,7 +40,8 @@ def test_auto_has_httpds_fields_in_httpds_order(worker, mpm: str) -> None:
     assert headers["Content-Type"] == "text/plain; charset=ISO-8859-1"
     assert "Apache" in headers["Server"]
     first, *lines = body.decode().splitlines()
-    assert first == f"127.0.0.1:{worker.port}"
+    assert first == socket.gethostname()
+    assert ":" not in first  # telegraf would take 127.0.0.1:8080 for a field with a number
     wanted = names(COMMON) + (names(EVENT) if mpm == "event" else []) + ["Scoreboard"]
     assert [line.split(": ")[0] for line in lines] == wanted
     fields = dict(line.split(": ") for line in lines)
@@ -62,8 +64,12 @@ def test_html_with_key_table_and_refresh(worker) -> None:
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     page = body.decode()
     assert "Scoreboard Key" in page
-    assert "<table" in page
-    assert "<table" not in worker.admin("/server-status?notable")[2].decode()
+    assert f"Server Status for {socket.gethostname()} (via 127.0.0.1:{worker.port})" in page
+    assert "<th>Request</th>" in page
+    assert "<th>Request</th>" not in worker.admin("/server-status?notable")[2].decode()
+    assert ("Async connections" in page) == (worker.scoreboard()["mpm"] == "event")
+    for process in worker.scoreboard()["processes"]:
+        assert f"<td>{process['pid']}</td>" in page
     assert json.loads(worker.admin("/server-status?json")[2])["totals"]["accesses"] == 5
     assert worker.admin("/server-status?refresh")[1]["Refresh"] == "10"
     assert worker.admin("/server-status?refresh=nan")[1]["Refresh"] == "10"

@@ -44,7 +44,8 @@ def _apache(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
         "state",
         total=load.connections,
         reading=load.reading,
-        writing=load.busy,
+        # As on the page: in event a slot writes, and none of the connections that have no slot.
+        writing=0 if view.mpm == "event" else sum(map(view.letters.count, "WLDG")),
         keepalive=load.keep_alive,
         closing=load.closing,
     )
@@ -56,7 +57,7 @@ def _apache(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
     )
     info = {f'{{mpm="{view.mpm}",version="{_escaped(view.version)}"}}': 1.0}
     yield "apache_up", "gauge", "Whether the scoreboard could be read.", 1
-    yield "apache_workers", "gauge", "Slots by state.", _by("state", busy=load.busy, idle=load.idle)
+    yield "apache_workers", "gauge", "Slots by state.", _by("state", busy=view.busy, idle=view.idle)
     yield "apache_scoreboard", "gauge", "Slots by letter of the scoreboard.", _by("state", **letters)
     yield "apache_accesses_total", "counter", "Requests completed.", totals.accesses
     yield "apache_sent_kilobytes_total", "counter", "Kilobytes of content sent.", totals.sent / 1024
@@ -77,7 +78,7 @@ def _apache(view: View) -> Iterator[tuple[str, str, str, Samples | float]]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"")
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _version(text: str) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from mpm_worker import __version__, procfs, status
 from mpm_worker.admin import Answer
@@ -15,11 +16,13 @@ from mpm_worker.control import BadChange, Call, Refused, number, parse_changes, 
 from mpm_worker.letters import code
 from mpm_worker.metrics import metrics
 from mpm_worker.observe import letters_of
-from mpm_worker.scoreboard import LINE, TEXT
+from mpm_worker.scoreboard import LINE, TEXT, Server
+from mpm_worker.status_page import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mpm_worker.brood import Process
     from mpm_worker.http import Request
     from mpm_worker.supervisor import Supervisor
 
@@ -48,12 +51,12 @@ class Routes:
             "/readyz": lambda _: self._probe(self._supervisor.ready),
             "/startupz": lambda _: self._probe(self._supervisor.brood.ever_ready),
         }
-        page = pages.get(path)
-        if page is None:
+        found = pages.get(path)
+        if found is None:
             return Answer(b"Not found. See /server-status, /scoreboard, /metrics.\n", 404)
         if request.method not in ("GET", "HEAD"):
             return Answer(b"Only GET\n", 405, headers=(("Allow", "GET, HEAD"),))
-        return page(request.query)
+        return found(request.query)
 
     def _probe(self, well: bool) -> Answer:
         return Answer(f"{self._supervisor.state}\n".encode(), 200 if well else 503)
@@ -133,18 +136,15 @@ class Routes:
 
     def _status(self, query: str) -> Answer:
         """As mod_status reads its query: the words count wherever they stand."""
-        headers: tuple[tuple[str, str], ...] = ()
-        if "refresh" in query:
-            wish = parse_qs(query).get("refresh", [""])[-1]
-            seconds = int(wish[:9]) if wish.isascii() and wish.isdigit() else 0
-            headers = (("Refresh", str(seconds if seconds > 0 else 10)),)
+        seconds = status.refresh(query)
+        headers = () if seconds is None else (("Refresh", seconds),)
         if "auto" in query:
             text = status.auto(self._view()).encode("latin-1", "replace")
             return Answer(text, type="text/plain; charset=ISO-8859-1", headers=headers)
         if "json" in query:
-            return self._scoreboard("")
+            return replace(self._scoreboard(""), headers=headers)
         table = "notable" not in query
-        text = status.page(self._view(slots=table), table=table).encode()
+        text = page(self._view(html=True, slots=table), table=table).encode()
         return Answer(text, type="text/html; charset=utf-8", headers=headers)
 
     def _metrics(self, _: str) -> Answer:
@@ -156,14 +156,15 @@ class Routes:
         text = metrics(self._view(), memory)
         return Answer(text.encode(), type="text/plain; version=0.0.4; charset=utf-8")
 
-    def _view(self, *, slots: bool = False) -> status.View:
+    def _view(self, *, html: bool = False, slots: bool = False) -> status.View:
         supervisor = self._supervisor
         supervisor.refresh(time.monotonic())
         processes = supervisor.brood.processes.values()
         return status.View(
             version=_VERSION,
             mpm=supervisor.options.mpm,
-            name=supervisor.listeners.address,
+            name=socket.gethostname(),
+            via=supervisor.listeners.address,
             built=_BUILT,
             now=time.time(),
             started=supervisor.started,
@@ -175,11 +176,12 @@ class Routes:
             resources=supervisor.resources,
             letters=self._letters(),
             servers=len(processes),
-            stopping=sum(bool(process.retired) for process in processes),
+            stopping=sum(self._going(process) for process in processes),
             unauthorized=supervisor.unauthorized,
             ended=supervisor.brood.ends,
             durations=supervisor.observer.durations(),
             slots=list(self._slots()) if slots else (),
+            processes=list(self._processes()) if html and supervisor.options.mpm == "event" else (),
         )
 
     def _letters(self) -> str:
@@ -190,6 +192,26 @@ class Routes:
         rows = [letters_of(supervisor.board, process, accepting=accepting) for process in processes]
         shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
         return "".join(shown) + "." * (supervisor.threads * (supervisor.settings.processes - len(rows)))
+
+    def _processes(self) -> Iterator[status.ServerLine]:
+        board, accepting = self._supervisor.board, self._supervisor.accepting
+        for process in sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row):
+            record = board.server(process.row)
+            going = self._going(process)
+            yield status.ServerLine(
+                place=process.row,
+                pid=process.pid,
+                stopping=going,
+                connections=record[Server.CONNECTIONS],
+                accepting=not going and process.ready and not record[Server.NOT_ACCEPTING],
+                letters=letters_of(board, process, accepting=accepting),
+                reading=record[Server.READING],
+                keep_alive=record[Server.KEEPALIVE],
+                closing=record[Server.LINGERING],
+            )
+
+    def _going(self, process: Process) -> bool:
+        return bool(process.retired) or not self._supervisor.accepting
 
     def _slots(self) -> Iterator[status.SlotLine]:
         board, accepting = self._supervisor.board, self._supervisor.accepting
@@ -207,6 +229,7 @@ class Routes:
                     letter=letter,
                     seconds=max(0.0, now - (board.since[index] or now)),
                     milliseconds=board.last[index] * 1e3,
+                    busy_milliseconds=board.busy[index] * 1e3,
                     sent=board.sent[index],
                     client=clients.rstrip(b"\0").decode("utf-8", "replace"),
                     request=bytes(board.requests[index * width : (index + 1) * width])

@@ -1,11 +1,11 @@
-"""How mod_status shows a scoreboard: `?auto` and HTML. Values in, text out.
+"""How mod_status shows a scoreboard to programs: `?auto`. Values in, text out; HTML is made in `status_page`.
 
 Field names, order and number formats are those of httpd 2.4's modules/generators/mod_status.c.
 """
 
 from __future__ import annotations
 
-import html
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from mpm_worker.observe import Durations, Load, Resources, Totals
 
-_WRAP = 64
+_REFRESH = re.compile(r"refresh(?:=\+?([0-9]{1,9}))?")
+_REFRESH_SECONDS = 10
 STATES = {
     "_": ("Waiting for Connection", "idle"),
     "S": ("Starting up", "startup"),
@@ -33,6 +34,9 @@ STATES = {
 }
 """Letter → mod_status's words, apache_exporter's label."""
 
+BUSY = "RWKLDC"
+"""Letters of slots that serve. As in mod_status without those that are going (G)."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlotLine:
@@ -46,9 +50,26 @@ class SlotLine:
     """Since the slot was last taken, by a request or a connection."""
     milliseconds: float
     """Duration of its last request."""
+    busy_milliseconds: float
+    """Time it was held, by all its requests together."""
     sent: int
     client: str
     request: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """One row of event's table: a process and its connections."""
+
+    place: int
+    pid: int
+    stopping: bool
+    connections: int
+    accepting: bool
+    letters: str
+    reading: int
+    keep_alive: int
+    closing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,7 @@ class View:
     version: str
     mpm: str
     name: str
+    """The first line of `?auto`. No colon in it: readers take what stands before one for a field."""
     built: float
     now: float
     started: float
@@ -76,6 +98,23 @@ class View:
     """Servers by the reason of their end."""
     durations: Durations | None = None
     slots: Sequence[SlotLine] = ()
+    processes: Sequence[ServerLine] = ()
+    """Of the event MPM, for its table."""
+    via: str = ""
+    """The address it serves."""
+
+    @property
+    def busy(self) -> int:
+        """Counted from the letters, as the next two: who counts them again must find the same."""
+        return sum(map(self.letters.count, BUSY))
+
+    @property
+    def graceful(self) -> int:
+        return self.letters.count("G")
+
+    @property
+    def idle(self) -> int:
+        return self.letters.count("_")
 
 
 def plain(number: float) -> str:
@@ -90,7 +129,7 @@ def plain(number: float) -> str:
     return digits[1:] if digits.startswith("0.") else (digits or "0")
 
 
-def _date(at: float) -> str:
+def date(at: float) -> str:
     return time.strftime("%A, %d-%b-%Y %H:%M:%S %Z", time.localtime(at))
 
 
@@ -105,8 +144,16 @@ def duration(seconds: float) -> str:
     return " ".join(parts)
 
 
-def _busy(view: View) -> int:
-    return sum(map(view.letters.count, "RWKLDC"))  # as in mod_status: not those that are going
+def built(view: View) -> str:
+    return time.strftime("%b %d %Y %H:%M:%S", time.localtime(view.built))
+
+
+def refresh(query: str) -> str | None:
+    """The `Refresh` field that a query asks for, read as mod_status reads it: the first `refresh` counts,
+    wherever it stands, with the digits that follow; without any, or with 0, it is ten seconds.
+    """
+    found = _REFRESH.search(query)
+    return None if found is None else str(int(found[1] or 0) or _REFRESH_SECONDS)
 
 
 def auto(view: View) -> str:
@@ -121,9 +168,9 @@ def _fields(view: View) -> Iterator[tuple[str, Any]]:
     yield "", view.name
     yield "ServerVersion", view.version
     yield "ServerMPM", view.mpm
-    yield "Server Built", time.strftime("%b %d %Y %H:%M:%S", time.localtime(view.built))
-    yield "CurrentTime", _date(view.now)
-    yield "RestartTime", _date(view.started)
+    yield "Server Built", built(view)
+    yield "CurrentTime", date(view.now)
+    yield "RestartTime", date(view.started)
     yield "ParentServerConfigGeneration", view.generation + 1
     yield "ParentServerMPMGeneration", view.generation
     yield "ServerUptimeSeconds", uptime
@@ -146,9 +193,9 @@ def _fields(view: View) -> Iterator[tuple[str, Any]]:
     if totals.accesses:
         yield "BytesPerReq", plain(totals.sent / totals.accesses)
         yield "DurationPerReq", plain(totals.busy_ms / totals.accesses)
-    yield "BusyWorkers", _busy(view)
-    yield "GracefulWorkers", view.letters.count("G")
-    yield "IdleWorkers", view.load.idle
+    yield "BusyWorkers", view.busy
+    yield "GracefulWorkers", view.graceful
+    yield "IdleWorkers", view.idle
     if view.mpm == "event":
         load = view.load
         yield "Processes", view.servers
@@ -162,73 +209,3 @@ def _fields(view: View) -> Iterator[tuple[str, Any]]:
     if each > 1:
         yield "SlotsPerLetter", each  # ours: without it nobody could tell how many there are
     yield "Scoreboard", letters
-
-
-def page(view: View, *, table: bool, more: str = "") -> str:
-    """The HTML page. Everything that a client chose is escaped.
-
-    :param more: HTML after the scoreboard, in place of the table of slots
-    """
-    totals, load = view.totals, view.load
-    uptime = max(1, int(view.uptime))
-    lines = [
-        f"Server Version: {view.version}",
-        f"Server MPM: {view.mpm}",
-        f"Server Built: {time.strftime('%b %d %Y %H:%M:%S', time.localtime(view.built))}",
-        f"Current Time: {_date(view.now)}",
-        f"Restart Time: {_date(view.started)}",
-        f"Parent Server Config. Generation: {view.generation + 1}",
-        f"Parent Server MPM Generation: {view.generation}",
-        f"Server uptime: {duration(view.uptime)}",
-        f"Server load: {' '.join(f'{average:.2f}' for average in view.load_average)}",
-        f"Total accesses: {totals.accesses} - Total Traffic: {totals.sent >> 10} kB - "
-        f"Total Duration: {totals.busy_ms}",
-        f"CPU Usage: u{view.resources.cpu.user:.2f} s{view.resources.cpu.system:.2f} "
-        f"cu{view.resources.cpu.children_user:.2f} cs{view.resources.cpu.children_system:.2f}",
-        f"{plain(totals.accesses / uptime)} requests/sec - {totals.sent / uptime:.0f} B/second",
-        f"{_busy(view)} requests currently being processed, {view.letters.count('G')} workers gracefully "
-        f"restarting, {load.idle} idle workers",
-        f"{load.queue} requests waiting ({load.backlog.depth} of {load.backlog.limit} in the listen queue, "
-        f"{load.backlog.overflows} lost)",
-        f"{view.servers} servers, {view.stopping} stopping; {load.connections} connections, "
-        f"{load.keep_alive} keep-alive, {load.closing} closing",
-    ]
-    board = "\n".join(view.letters[at : at + _WRAP] for at in range(0, len(view.letters), _WRAP))
-    key = ",\n".join(f'"<b><code>{letter}</code></b>" {words}' for letter, (words, _) in STATES.items())
-    name = html.escape(view.name)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f"<title>Server Status of {name}</title></head><body>\n<h1>Server Status for {name}</h1>\n<dl>\n"
-        + "".join(f"<dt>{html.escape(line)}</dt>\n" for line in lines)
-        + f"</dl>\n<pre>{board}</pre>\n<p>Scoreboard Key:<br>\n{key}</p>\n"
-        + (more or (_table(view.slots) if table else ""))
-        + "</body></html>\n"
-    )
-
-
-def _table(slots: Sequence[SlotLine]) -> str:
-    heads = ("Srv", "PID", "Acc", "M", "SS", "Req", "KiB", "Client", "Request")
-    rows = [
-        (
-            *(
-                slot.server,
-                slot.pid,
-                slot.accesses,
-                slot.letter,
-                int(slot.seconds),
-                f"{slot.milliseconds:.0f}",
-            ),
-            *(f"{slot.sent / 1024:.1f}", slot.client, slot.request),
-        )
-        for slot in slots
-        if slot.letter != "."
-    ]
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows
-    )
-    head = "".join(f"<th>{head}</th>" for head in heads)
-    return (
-        f'<table border="0">\n<tr>{head}</tr>\n{body}</table>\n'
-        "<p>Srv: server and slot; Acc: requests of the slot; M: mode; SS: seconds since it was last taken; "
-        "Req: milliseconds of the last request; KiB: sent by the slot</p>\n"
-    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from mpm_worker import status
+from mpm_worker import status, status_page
 from mpm_worker.letters import fold
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 5.0
 """A line older than this is marked: the pod may be stuck, or cut off."""
-
-_WRAP = 64
 
 
 def auto(board: Board) -> str:
@@ -24,7 +22,7 @@ def auto(board: Board) -> str:
 
 def page(board: Board, *, table: bool) -> str:
     """httpd's page, with a table of pods where httpd has one of slots."""
-    return status.page(board.view, table=False, more=_table(board) if table else "")
+    return status_page.page(board.view, table=False, more=_table(board) if table else "")
 
 
 def document(board: Board) -> dict[str, Any]:
@@ -113,7 +111,6 @@ def _row(pod: PodLine, board: Board) -> str:
         cells += [report.accesses, f"{shown.sent / (1 << 20):.1f}", f"{report.cpu_ms / 1000:.1f}"]
         cells += [f"{report.rss / (1 << 20):.0f}", report.uptime_ms // 1000]
         cells += [f"{age:.1f}{'!' if age > SILENT_SECONDS else ''}"]
-    letters = pod.letters(board.frame.slots_per_pod)
-    wrapped = "\n".join(letters[at : at + _WRAP] for at in range(0, len(letters), _WRAP))
-    shown_cells = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
-    return f"<tr>{shown_cells}<td><pre>{wrapped}</pre></td></tr>\n"
+    letters = status_page.wrapped(pod.letters(board.frame.slots_per_pod))
+    shown_cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+    return f"<tr>{shown_cells}<td><pre>{letters}</pre></td></tr>\n"
