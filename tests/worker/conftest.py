@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from worker_process import WorkerProcess
+from worker_process import PATIENCE, WorkerProcess
 
 from mpm_worker.control import sign
 
@@ -73,7 +73,7 @@ class Watch:
     """A stream of the scoreboard's lines."""
 
     def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.sock.sendall(b"GET /scoreboard?watch HTTP/1.1\r\nHost: x\r\n\r\n")
         self._data = b""
         head = self._until(b"\r\n\r\n")
@@ -127,7 +127,7 @@ class Hammer:
         connection: http.client.HTTPConnection | None = None
         while not self._stop.is_set():
             if connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
                 try:
                     connection.connect()
                 except OSError as error:
