@@ -1,7 +1,8 @@
 """The children as they should be against the children as they are: apply only what differs.
 
 The server answers an apply with its own spelling of our values (quantities, defaults), so drift is judged on
-the fields we set, against the server's spelling of them from the last apply. Steady state costs no call.
+the fields we set, against the server's spelling of them from the last apply; and on keys that only we write
+and set no more: a control key that was given up must go. Steady state costs no call.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .resources import (
     BUDGETS,
     CONFIGMAPS,
     DEPLOYMENTS,
+    GROUP,
     SECRETS,
     SERVICES,
     controlled_by,
@@ -55,10 +57,11 @@ class ChildRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    """What the last apply asked for, and how the server spelled it."""
+    """What the last apply asked for, how the server spelled it, and what it left that somebody else owns."""
 
     digest: str
     answer: Any
+    others: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Applier:
             answer = await self._write(kind, body)
             meta = body["metadata"]
             self._applied[kind, meta["namespace"], meta["name"]] = _Applied(
-                digest(body), spelled(body, answer)
+                digest(body), spelled(body, answer), leftovers(body, answer)
             )
             self._caches[kind].put(answer)
         return [f"{kind.kind}/{name_of(body)}" for kind, body in differing]
@@ -197,10 +200,11 @@ class Applier:
             return False
         last = self._applied.get(place)
         wanted = {name: value for name, value in body.items() if name not in ("apiVersion", "kind")}
-        now = spelled(wanted, live)
+        now, left = spelled(wanted, live), leftovers(body, live)
         if last is not None and last.digest == digest(body):
             wanted = {name: last.answer[name] for name in wanted}
-        if now != wanted:
+            left -= last.others
+        if left or now != wanted:
             return True
         self._alike[place] = (body, live)
         return False
@@ -241,6 +245,18 @@ def spelled(wanted: Any, live: Any) -> Any:
         if len(wanted) == len(live):
             return [spelled(one, other) for one, other in zip(wanted, live, strict=True)]
     return live
+
+
+def leftovers(wanted: Object, live: Object) -> frozenset[str]:
+    """Return the keys that `live` has and `wanted` has no more, where only an operator writes.
+
+    That is the data of Secrets and ConfigMaps, and annotations of our domain.
+    """
+    data = live.get("data") or {}
+    notes = live["metadata"].get("annotations") or {}
+    ours = {name for name in notes if name.startswith(f"{GROUP}/")}
+    kept = wanted["metadata"].get("annotations") or {}
+    return frozenset((data.keys() - (wanted.get("data") or {}).keys()) | (ours - kept.keys()))
 
 
 def _is_named(entry: Any) -> bool:
