@@ -133,3 +133,19 @@ def test_option_out_of_range_ends_with_2(trace: Path, option: tuple[str, int]) -
     result = mpm_simulate("--trace", trace, *option)
     assert result.exit_code == 2
     assert option[0] in result.output
+
+
+@pytest.mark.parametrize("option", ["--plot", "--dump"])
+def test_a_place_for_no_file_is_refused_before_the_run(trace: Path, tmp_path: Path, option: str) -> None:
+    for place in (tmp_path, tmp_path / "none" / "run"):
+        result = mpm_simulate("--trace", trace, option, place)
+        assert result.exit_code == 2
+        assert option in result.output
+
+
+def test_a_trace_of_minutes_is_replayed_with_a_remark(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("time,rps\r\n0,10\r\n60,20\r\n")
+    result = mpm_simulate("--trace", file, "--warm-up", 5)
+    assert result.exit_code == 0
+    assert "t.csv:3: by its first column this line is 60 s after" in result.stderr

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from stand_ins import effective, pods
 
-from mpm_operator.simulator.plot import svg
+from mpm_operator.simulator.plot import TOP, svg
 from mpm_operator.simulator.run import simulate
 from mpm_operator.simulator.scenario import Scenario
 
@@ -29,4 +29,4 @@ def test_one_second_among_many_is_drawn() -> None:
     load = picture(rates).findall("{*}path")[0].get("d") or ""
     heights = {float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", load)}
     assert len(heights) == 2
-    assert min(heights) == 56.0  # the top of the first panel: 100 of 100
+    assert min(heights) == TOP  # the top of the first panel: 100 of 100

@@ -107,7 +107,8 @@ def read_dump(file: Path) -> tuple[list[Record], dict[str, Latest]]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file}: cannot be read: {error}; expected a dump of decisions.") from error
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise click.UsageError(f"{file}: cannot be read: {why}; expected a dump of decisions.") from error
     return _loaded(text, str(file))
 
 
@@ -133,7 +134,9 @@ def _ask(url: str, token: str) -> str:
             said = error.read(2000).decode("utf-8", "replace").strip()
         _end(f"{error.code}: {said}")
     except OSError as error:
-        _end(f"{url}: {error}; is the operator's metrics port forwarded to there?")
+        why = getattr(error, "reason", error)
+        why = getattr(why, "strerror", None) or why
+        _end(f"{url}: {why}; is the operator's metrics port forwarded to there?")
 
 
 def _end(why: str) -> NoReturn:

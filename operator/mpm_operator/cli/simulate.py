@@ -20,7 +20,7 @@ from mpm_operator.local.document import BadDocument, load
 from mpm_operator.simulator.plot import svg
 from mpm_operator.simulator.run import simulate as run
 from mpm_operator.simulator.scenario import Balancer, Distribution, Scenario
-from mpm_operator.simulator.trace import EXPECTED, BadTrace, parse
+from mpm_operator.simulator.trace import EXPECTED, BadTrace, parse, uneven
 
 from .explain import read_dump
 
@@ -36,6 +36,14 @@ MOST_PODS = 1000
 
 _POSITIVE = click.FloatRange(min=0, min_open=True, max=86_400_000)
 _NATURAL = click.FloatRange(min=0, max=86_400_000)
+
+
+def _writable(_context: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
+    """Refuse beforehand what can hold no file: a run of minutes shall not end for nothing."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        why = "is a directory" if file.is_dir() else "is in no directory that exists"
+        raise click.BadParameter(f"`{file}` {why}; expected a path for a file.")
+    return file
 
 
 @click.command()
@@ -119,11 +127,17 @@ _NATURAL = click.FloatRange(min=0, max=86_400_000)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures and every change with its reason as JSON."
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="Write the run as a picture (SVG).")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    callback=_writable,
+    help="Write the run as a picture (SVG).",
+)
 @click.option(
     "--dump",
     "dump_file",
     type=click.Path(path_type=Path),
+    callback=_writable,
     help="Write the last decisions with their inputs, for `mpm explain --dump` and `--replay`.",
 )
 @click.option(
@@ -191,14 +205,20 @@ def simulate(
 
 def _trace(file: Path) -> tuple[float, ...]:
     try:
-        with file.open(encoding="utf-8") as lines:
-            return parse(lines, str(file))
+        lines = file.read_text(encoding="utf-8").splitlines()
+        rates = parse(lines, str(file))
     except BadTrace as error:
         raise click.UsageError(str(error)) from error
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"{file}:1: {EXPECTED}; it is not UTF-8 text.") from error
+        raise click.UsageError(
+            f"{file}:1: {EXPECTED}; it is not UTF-8 text (one that is compressed must be unpacked first)."
+        ) from error
     except OSError as error:
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}; {EXPECTED}.") from error
+    remark = uneven(lines, str(file))
+    if remark:
+        click.echo(remark, err=True)
+    return rates
 
 
 def _spec(file: Path | None, slots: int | None) -> WebServerSpec:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .result import Result, Second
 
-WIDTH, LEFT, RIGHT, TOP = 960, 64, 24, 56
+WIDTH, LEFT, RIGHT, TOP = 960, 64, 24, 72
 PANEL, GAP = 150, 46
 COLUMNS = WIDTH - LEFT - RIGHT
 LOAD, NEED, SLOTS, PODS, LATE = "#4c6a92", "#b0b7c3", "#2a7f62", "#8a5a00", "#c0392b"
