@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 from kubernetes.client import ApiClient, Configuration
+from reviews import serving
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.core.memory import fresh
@@ -32,37 +30,10 @@ if TYPE_CHECKING:
 MPM = str(Path(sys.executable).with_name("mpm"))
 
 
-class Reviews(BaseHTTPRequestHandler):
-    """An API server that knows two users: `reader`, who may get WebServers, and `stranger`, who may not."""
-
-    def do_POST(self) -> None:
-        spec = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]
-        if "tokenreviews" in self.path:
-            known = spec["token"] in ("reader", "stranger")
-            status: dict[str, Any] = {"authenticated": known, "user": {"username": spec["token"]}}
-        else:
-            attributes = spec["resourceAttributes"]
-            allowed = spec["user"] == "reader" and attributes["verb"] == "get"
-            status = {"allowed": allowed and attributes["name"] in ("shop", "nobody")}
-        text = json.dumps({"status": status}).encode()
-        self.send_response(201)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def api_server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Reviews)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture

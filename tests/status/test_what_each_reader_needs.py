@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,3 +136,9 @@ def test_averages_are_left_out_when_there_is_nothing_to_average(state: Callable[
     assert idle["ReqPerSec"] == "0"
     assert "ReqPerSec" not in starting
     assert "ServerUptime:" in auto(state("starting")).splitlines()
+
+
+def test_slots_are_counted_where_they_are_shown(state: Callable[[str], View]) -> None:
+    """A slot may be taken between the load that was read first and the letters: they are what counts."""
+    found = pairs(auto(replace(state("idle"), letters="WW" + "_" * 23)))
+    assert (found["BusyWorkers"], found["IdleWorkers"]) == ("2", "23")

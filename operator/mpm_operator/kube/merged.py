@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mpm_operator.scoreboard import Line
 
     from .caches import Caches
+    from .resources import Object
 
 _BUILT = os.stat(__file__).st_mtime
 
@@ -82,15 +83,15 @@ class Merged:
         server = self._caches[WEBSERVERS].get(key.namespace, key.name)
         if server is None:
             return None
+        tally = self._tally(key)
+        now = self._clock()
         pods = [
-            PodLine(name_of(pod), self._line(uid_of(pod)))
+            PodLine(name_of(pod), self._line(uid_of(pod)), min(_ready_for(pod), now - tally.began))
             for pod in self._caches[PODS].of(key)
             if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
         ]
-        tally = self._tally(key)
         tally.keep({uid_of(pod) for pod in self._caches[PODS].of(key)})
         effective = (server.get("status") or {}).get("effective") or {}
-        now = self._clock()
         frame = Frame(
             name=str(key),
             mpm=str(effective.get("type") or "Event").lower(),
@@ -109,3 +110,12 @@ class Merged:
         if tally is None:
             tally = self._tallies[key] = Tally(self._began)
         return tally
+
+
+def _ready_for(pod: Object) -> float:
+    """Seconds since the kubelet found the pod ready; 0: it is not."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        since = condition.get("lastTransitionTime")
+        if since and (condition["type"], condition["status"]) == ("Ready", "True"):
+            return max(0.0, time.time() - datetime.fromisoformat(since).timestamp())
+    return 0.0

@@ -18,6 +18,7 @@ from aiohttp import web
 from mpm_operator.core.record import dump
 from mpm_operator.scoreboard import VERSION
 from mpm_operator.scoreboard.render import auto, document, page
+from mpm_worker.status import refresh
 
 from .access import Verdict
 from .client import APIError, Unreachable
@@ -95,10 +96,9 @@ class StatusAPI:
             return _text(404, f"there is no WebServer {key}")
         query = request.query_string
         headers = dict(_HEADERS)
-        if "refresh" in query:
-            wish = request.query.get("refresh", "")[:9]
-            seconds = int(wish) if wish.isascii() and wish.isdigit() else 0
-            headers["Refresh"] = str(seconds if seconds > 0 else 10)
+        seconds = refresh(query)
+        if seconds is not None:
+            headers["Refresh"] = seconds
         if "auto" in query:
             headers["Content-Type"] = "text/plain; charset=ISO-8859-1"
             return web.Response(body=auto(board).encode("latin-1", "replace"), headers=headers)
@@ -111,8 +111,9 @@ class StatusAPI:
         if PASSED_ON in request.headers:
             return _text(503, "the lease is changing hands", {"Retry-After": "2"})
         headers = {PASSED_ON: "1"}
-        if "Authorization" in request.headers:
-            headers["Authorization"] = request.headers["Authorization"]
+        token = _token(request.headers.get("Authorization", ""))
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         timeout = aiohttp.ClientTimeout(total=PASS_SECONDS)
         try:
             async with (
@@ -128,16 +129,18 @@ class StatusAPI:
 
 
 def _token(authorization: str) -> str:
-    """The bearer token, or the password of Basic: most agents know no other way to send one."""
+    """The bearer token, or the password of Basic: most agents know no other way to send one.
+
+    Nothing where the bytes are no token's (RFC 6750, section 2.1): nobody is asked about those.
+    """
     kind, _, rest = authorization.strip().partition(" ")
-    if kind.lower() == "bearer":
-        return rest.strip()
-    if kind.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(rest, validate=True).decode().partition(":")[2]
-    except ValueError:
-        return ""
+    token = rest.strip() if kind.lower() == "bearer" else ""
+    if kind.lower() == "basic":
+        try:
+            token = base64.b64decode(rest, validate=True).decode("latin-1").partition(":")[2]
+        except ValueError:
+            return ""
+    return token if token.isascii() and token.isprintable() else ""
 
 
 def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

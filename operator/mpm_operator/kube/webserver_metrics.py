@@ -96,7 +96,11 @@ def _gauges(rows: Rows) -> Iterator[Metric]:
             lambda board: board.view.resources.allowed.cpus,
         ),
         ("resident_memory_bytes", "Resident memory of its pods together.", _memory),
-        ("scoreboard_age_seconds", "Age of the oldest last line among its pods.", _age),
+        (
+            "scoreboard_age_seconds",
+            "Age of the oldest last line among its pods; of a ready one never heard, since it is.",
+            _age,
+        ),
     )
     for name, words, value in table:
         family = _gauge(name, words)
@@ -160,5 +164,4 @@ def _memory(board: Board) -> float:
 
 
 def _age(board: Board) -> float:
-    ages = [board.frame.clock - pod.line.report.at for pod in board.pods if pod.line is not None]
-    return max(ages, default=0.0)
+    return max((pod.age(board.frame.clock) for pod in board.pods), default=0.0)

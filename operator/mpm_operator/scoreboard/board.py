@@ -39,6 +39,12 @@ class PodLine:
 
     name: str
     line: Line | None
+    unheard: float = 0.0
+    """Seconds for which it has been ready without a first line."""
+
+    def age(self, clock: float) -> float:
+        """Seconds since it spoke last, or since it should have spoken for the first time."""
+        return self.unheard if self.line is None else clock - self.line.report.at
 
     @property
     def state(self) -> str:

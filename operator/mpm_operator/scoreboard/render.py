@@ -69,12 +69,12 @@ def document(board: Board) -> dict[str, Any]:
 
 def _pod(pod: PodLine, board: Board) -> dict[str, Any]:
     if pod.line is None:
-        return {"name": pod.name, "state": pod.state}
+        return {"name": pod.name, "state": pod.state, "ageSeconds": round(pod.unheard, 3)}
     report = pod.line.report
     return {
         "name": pod.name,
         "state": pod.state,
-        "ageSeconds": round(board.frame.clock - report.at, 3),
+        "ageSeconds": round(pod.age(board.frame.clock), 3),
         "uptimeSeconds": report.uptime_ms / 1000,
         "servers": report.servers,
         "threadsPerChild": report.threads_per_child,
@@ -103,14 +103,14 @@ def _table(board: Board) -> str:
 def _row(pod: PodLine, board: Board) -> str:
     cells: list[object] = [pod.name, pod.state]
     if pod.line is None:
-        cells += [""] * 11
+        cells += [""] * 10
     else:
         report, shown = pod.line.report, pod.line.shown
-        age = board.frame.clock - report.at
         cells += [report.servers, report.busy, report.idle, report.queue, report.connections]
         cells += [report.accesses, f"{shown.sent / (1 << 20):.1f}", f"{report.cpu_ms / 1000:.1f}"]
         cells += [f"{report.rss / (1 << 20):.0f}", report.uptime_ms // 1000]
-        cells += [f"{age:.1f}{'!' if age > SILENT_SECONDS else ''}"]
+    age = pod.age(board.frame.clock)
+    cells += [f"{age:.1f}{'!' if age > SILENT_SECONDS else ''}"]
     letters = status_page.wrapped(pod.letters(board.frame.slots_per_pod))
     shown_cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
     return f"<tr>{shown_cells}<td><pre>{letters}</pre></td></tr>\n"
