@@ -104,6 +104,24 @@ def test_a_rollback_cuts_no_request_that_a_live_change_gave_more_time(build: Cal
     assert again.deployment["spec"]["template"] == two.deployment["spec"]["template"], "no other pods"
 
 
+def test_pods_with_more_time_than_the_spec_asks_for_now_are_not_replaced_by_the_way_back(
+    build: Callable[..., Children],
+) -> None:
+    shorter = {"mpm": {"gracefulShutdownTimeoutSeconds": 10}, "scaling": {"drainDelaySeconds": 1}}
+    one = build({"image": "shop:1"})
+    two = build({"image": "shop:1"} | shorter, running=complete(one))
+    three = build({"image": "shop:2"} | shorter, running=complete(two))
+    stuck = told(three, "False", "ProgressDeadlineExceeded")
+    back = build({"image": "shop:1"} | shorter, running=stuck)
+    assert back.deployment["spec"]["template"] == one.deployment["spec"]["template"]
+    four = build({"image": "shop:2"} | shorter, running=told(back, "True", "ReplicaSetUpdated"))
+    again = build({"image": "shop:1"} | shorter, running=told(four, "True", "ReplicaSetUpdated"))
+    assert again.deployment["spec"]["template"] == one.deployment["spec"]["template"], "by hand, twice"
+    late = build({"image": "shop:1"} | shorter, running=complete(three))
+    grace = late.deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace == 21, "the old pods are gone"
+
+
 def test_a_directive_that_the_good_template_left_out_is_left_out_again() -> None:
     back = restored(parsed({"mpm": {"listenBacklog": 7}}), source(parsed({}), "shop:1"))
     assert back is not None

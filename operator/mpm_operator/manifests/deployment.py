@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import merge, pod
-from .rollout import GENERATION, remembered, source
+from .rollout import DRAIN_DELAY, GENERATION, drain_of_pods, remembered, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from .owner import Manifest, Owner
     from .rollout import Failure
-
-DRAIN_DELAY = "mpm-operator.io/drain-delay-seconds"
-"""Annotation of the pod template: the drain delay that its pods have at least."""
 
 GRACE_MARGIN_SECONDS = 10
 """Between the worker's own drain deadline and the kubelet's KILL."""
@@ -52,11 +49,12 @@ def deployment(
     ours = pod.owned(owner, spec, image=image, grace_seconds=grace_period, arguments=arguments)
     template = merge.merged(pod.defaults(owner, effective), theirs, ours)
     generation = digest({"template": without_grace(template), "rollout": rollout, "app": app_data})
-    drain, grace = longest_drain(effective, generation, running)
+    made_of = source(spec, image)
+    drain, grace = longest_drain(effective, drain_of_pods(running or {}, generation, made_of))
     template["spec"]["terminationGracePeriodSeconds"] = grace
     notes = template["metadata"].setdefault("annotations", {})
     notes |= {GENERATION: generation, DRAIN_DELAY: str(drain)}
-    kept = remembered(running, source(spec, image), generation, failure)
+    kept = remembered(running, made_of, generation, failure)
     built = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -88,21 +86,12 @@ def grace_seconds(effective: Effective) -> int:
     return effective.drain_delay_seconds + effective.graceful_shutdown_timeout_seconds + GRACE_MARGIN_SECONDS
 
 
-def longest_drain(
-    effective: Effective, generation: str, running: Mapping[str, Any] | None
-) -> tuple[int, int]:
-    """The template's drain delay and grace period, in seconds.
+def longest_drain(effective: Effective, pods: tuple[int, int]) -> tuple[int, int]:
+    """The template's drain delay and grace period, in seconds; `pods`: those of the pods that it is for.
 
     A shorter drain needs no new pods, so while nothing else rolls them the template keeps what they have.
     """
-    wanted = effective.drain_delay_seconds, grace_seconds(effective)
-    template = (running or {}).get("spec", {}).get("template", {})
-    notes = template.get("metadata", {}).get("annotations") or {}
-    if notes.get(GENERATION) != generation:
-        return wanted
-    drain = notes.get(DRAIN_DELAY, "")
-    grace = template.get("spec", {}).get("terminationGracePeriodSeconds", 0)
-    return max(wanted[0], int(drain) if drain.isdecimal() else 0), max(wanted[1], grace)
+    return max(effective.drain_delay_seconds, pods[0]), max(grace_seconds(effective), pods[1])
 
 
 def without_grace(template: Manifest) -> Manifest:

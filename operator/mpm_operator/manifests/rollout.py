@@ -20,11 +20,17 @@ APPLIED = "mpm-operator.io/template-source"
 """What the template was made of."""
 GOOD = "mpm-operator.io/last-good-source"
 """What the last template was made of whose rollout was completed."""
+GOOD_DRAIN = "mpm-operator.io/last-good-drain"
+"""The drain of that template, JSON of `drain_of`: pods that have more time than the spec asks for now are the
+same pods, and not to be replaced when their template comes back."""
 FAILED = "mpm-operator.io/failed-rollout"
 """The template that never got ready, and why: JSON of a `Failure`."""
 
 GENERATION = "mpm-operator.io/generation"
 """Annotation of the pod template: hash of what needs a rollout."""
+
+DRAIN_DELAY = "mpm-operator.io/drain-delay-seconds"
+"""Annotation of the pod template: the drain delay that its pods have at least."""
 
 SOURCE_MOST = 64 * 1024
 """All annotations of an object may have 256 KiB; a larger template is not remembered."""
@@ -82,9 +88,12 @@ def remembered(
         live = running["metadata"].get("annotations") or {}
         if generation_of(running) == generation:
             # Nothing rolls: a change of live settings is no reason to write.
-            found = {APPLIED: live.get(APPLIED, made_of), GOOD: live.get(GOOD, "")}
+            found = {name: live.get(name, "") for name in (APPLIED, GOOD, GOOD_DRAIN)}
+            found[APPLIED] = found[APPLIED] or made_of
+        elif is_complete(running):
+            found |= {GOOD: live.get(APPLIED, ""), GOOD_DRAIN: json.dumps(drain_of(running))}
         else:
-            found[GOOD] = live.get(APPLIED if is_complete(running) else GOOD, "")
+            found |= {name: live.get(name, "") for name in (GOOD, GOOD_DRAIN)}
     if failure is not None:
         found[FAILED] = msgspec.json.encode(failure).decode()
     return {name: text for name, text in found.items() if text}
@@ -102,6 +111,31 @@ def failure_of(running: Mapping[str, Any] | None) -> Failure | None:
 def good_of(running: Mapping[str, Any]) -> str:
     """Return what the last good template was made of, if that is known."""
     return str((running["metadata"].get("annotations") or {}).get(GOOD, ""))
+
+
+def drain_of(deployment: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the drain delay and the grace period of the Deployment's template, in seconds."""
+    template = (deployment.get("spec") or {}).get("template") or {}
+    delay = str(((template.get("metadata") or {}).get("annotations") or {}).get(DRAIN_DELAY, ""))
+    grace = (template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0
+    return int(delay) if delay.isdecimal() else 0, grace
+
+
+def drain_of_pods(deployment: Mapping[str, Any], generation: str, made_of: str) -> tuple[int, int]:
+    """Return the drain of the pods that a template of that generation finds: zeros when it finds none.
+
+    They are those of the template that is there, or of the last good one while another is not yet complete.
+    """
+    if generation_of(deployment) == generation:
+        return drain_of(deployment)
+    if not deployment or good_of(deployment) != made_of or is_complete(deployment):
+        return 0, 0
+    text = (deployment["metadata"].get("annotations") or {}).get(GOOD_DRAIN, "")
+    try:
+        delay, grace = msgspec.json.decode(text, type=tuple[int, int])
+    except msgspec.DecodeError:
+        return 0, 0
+    return delay, grace
 
 
 def generation_of(deployment: Mapping[str, Any]) -> str:
