@@ -37,7 +37,7 @@ def test_several_addresses_are_served_by_every_process(start, mpm: str, tmp_path
     assert not path.exists()
 
 
-def test_the_queue_of_a_unix_socket_is_counted_and_emptied(start, mpm: str, tmp_path) -> None:
+def test_the_queue_of_a_unix_socket_is_counted_and_emptied(start, gate, mpm: str, tmp_path) -> None:
     path = tmp_path / "http.sock"
     options = ("--mpm", mpm, "--processes", "1", "--threads", "1", "--listen-backlog", "100")
     worker = start(*options, "--bind", f"unix:{path}")
@@ -45,15 +45,16 @@ def test_the_queue_of_a_unix_socket_is_counted_and_emptied(start, mpm: str, tmp_
 
     def ask() -> None:
         with closing(UnixConnection(path)) as connection:
-            connection.request("GET", "/sleep/0.2")
+            connection.request("GET", gate.path)
             answers.append(connection.getresponse().status)
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
-    board = worker.await_board(lambda board: board["workers"]["queue"] >= 4)
+    board = worker.await_board(lambda board: board["workers"]["queue"] == 5)
     assert board["backlog"]["limit"] == 100
     worker.signal(signal.SIGTERM)
+    gate.open()
     assert worker.exit_code() == 0
     for thread in threads:
         thread.join(60)

@@ -72,12 +72,13 @@ def worker(start: Any) -> Any:
     return worker
 
 
-def test_requests_go_where_slots_are_idle(worker: Any, crowd: Any) -> None:
+def test_requests_go_where_slots_are_idle(worker: Any, crowd: Any, gate: Any) -> None:
     socks = crowd(worker, 2 * THREADS)
     for sock in socks:
-        ask(sock, "/sleep/1.5")
+        ask(sock, gate.path)
     board = worker.await_board(lambda board: board["workers"]["busy"] == 2 * THREADS)
     assert board["workers"]["queue"] == 0
+    gate.open()
     for sock in socks:
         answer(sock)
     for sock in socks:
@@ -86,11 +87,12 @@ def test_requests_go_where_slots_are_idle(worker: Any, crowd: Any) -> None:
     assert worker.scoreboard()["connections"]["open"] == len(socks)
 
 
-def test_they_wait_where_they_are_when_every_slot_is_busy(worker: Any, crowd: Any) -> None:
+def test_they_wait_where_they_are_when_every_slot_is_busy(worker: Any, crowd: Any, gate: Any) -> None:
     socks = crowd(worker, 2 * THREADS + 2)
     for sock in socks:
-        ask(sock, "/sleep/0.7")
+        ask(sock, gate.path)
     worker.await_board(lambda board: board["workers"]["queue"] == 2)
+    gate.open()
     for sock in socks:
         answer(sock)
 
@@ -123,8 +125,8 @@ def test_none_is_lost_when_servers_end_meanwhile(worker: Any, crowd: Any, number
 
 
 @pytest.fixture
-def passed(start: Any) -> Iterator[tuple[Any, int, int, socket.socket]]:
-    """A worker, its server with every slot busy, the other one, stopped, and what was passed on to that."""
+def passed(start: Any, gate: Any) -> Iterator[tuple[Any, int, int, socket.socket]]:
+    """A worker, its server whose slots were all busy, the other one, stopped, and what was passed on to that."""
     worker = start("--mpm", "event", "--processes", "2", "--threads", str(THREADS))
     board = worker.scoreboard()
     first, second = (process["pid"] for process in sorted(board["processes"], key=lambda one: one["slot"]))
@@ -142,10 +144,11 @@ def passed(start: Any) -> Iterator[tuple[Any, int, int, socket.socket]]:
         worker.await_board(lambda board: board["connections"]["open"] == len(here))
         os.kill(second, signal.SIGSTOP)
         for sock in here[1:]:
-            ask(sock, "/sleep/3")
+            ask(sock, gate.path)
         worker.await_board(lambda board: board["workers"]["busy"] == THREADS)
         ask(here[0], "/pid")
         worker.await_board(lambda board: board["connections"]["open"] == THREADS)
+        gate.open()
         yield worker, first, second, here[0]
 
 

@@ -54,17 +54,18 @@ def test_an_address_is_served_while_another_has_the_longer_queue(start, hammer, 
     assert flood.failures == []
 
 
-def test_while_there_is_a_queue_no_connection_is_kept_that_would_go_before_it(start) -> None:
+def test_while_there_is_a_queue_no_connection_is_kept_that_would_go_before_it(start, gate) -> None:
     worker = start("--mpm", "event", "--processes", "1", "--threads", str(SLOTS), "--listen-backlog", "256")
     with ExitStack() as stack:
         first = [stack.enter_context(worker.connect()) for _ in range(SLOTS)]
         for sock in first:
-            sock.sendall(b"GET /sleep/0.8 HTTP/1.1\r\nHost: x\r\n\r\n")
+            sock.sendall(f"GET {gate.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         worker.await_board(lambda board: board["workers"]["idle"] == 0)
         others = [stack.enter_context(worker.connect()) for _ in range(WAITING)]
         for sock in others:
             sock.sendall(b"GET /sleep/0.01 HTTP/1.1\r\nHost: x\r\n\r\n")
         worker.await_board(lambda board: board["workers"]["queue"] == WAITING)
+        gate.open()
         kept = [sock for sock in (*first, *others) if b"connection: close" not in sock.recv(4096).lower()]
     # The last ones have nobody behind them.
     assert len(kept) <= 3 * SLOTS

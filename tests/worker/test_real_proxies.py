@@ -27,9 +27,9 @@ global
     maxconn 100
 defaults
     mode {mode}
-    timeout connect 10s
-    timeout client 10s
-    timeout server 10s
+    timeout connect 60s
+    timeout client 60s
+    timeout server 60s
     retries 0
 listen shop
     bind 127.0.0.1:{port}

@@ -41,20 +41,21 @@ def test_no_keep_alive_time_is_said_in_the_response(start, mpm: str) -> None:
 
 
 def test_a_draining_pod_without_keep_alive_time_awaits_the_first_request(start, mpm: str) -> None:
-    worker = begin(start, mpm, "--keep-alive-timeout", "0", "--drain-delay", "3")
+    worker = begin(start, mpm, "--keep-alive-timeout", "0", "--drain-delay", "30")
     worker.signal(signal.SIGTERM)
     worker.await_board(lambda board: board["state"] == "Stopping")
     with worker.connect() as sock:
         time.sleep(0.4)
         sock.sendall(GET)
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+    worker.signal(signal.SIGINT)
     assert worker.exit_code() == 0
 
 
 @pytest.mark.parametrize("mpm", ["worker", "event"])
 def test_a_request_that_arrives_at_the_last_moment_is_served(start, mpm: str) -> None:
     worker = begin(
-        start, mpm, "--timeout", "1", "--keep-alive-timeout", "1", "--processes", "1", "--threads", "3"
+        start, mpm, "--timeout", "3", "--keep-alive-timeout", "3", "--processes", "1", "--threads", "3"
     )
     child = worker.scoreboard()["processes"][0]["pid"]
     with worker.connect() as whole, worker.connect() as rest, worker.connect() as kept:
@@ -64,7 +65,7 @@ def test_a_request_that_arrives_at_the_last_moment_is_served(start, mpm: str) ->
         worker.await_board(lambda board: board["connections"]["reading"] == 2)
         os.kill(child, signal.SIGSTOP)
         try:
-            time.sleep(1.5)
+            time.sleep(3.5)
             whole.sendall(GET)
             rest.sendall(GET[10:])
             kept.sendall(GET)

@@ -31,6 +31,7 @@ def worker(shared, mpm: str):
     for _ in range(5 - worker.scoreboard()["totals"]["accesses"]):
         worker.get("/size/3000")
     worker.await_board(lambda board: board["uptimeMs"] > 1000 and board["totals"]["accesses"] == 5)
+    worker.await_board(lambda board: not (board["connections"]["open"] or board["workers"]["busy"]))
     return worker
 
 
@@ -102,7 +103,7 @@ def test_metrics_follow_the_conventions(worker) -> None:
     assert values["mpm_cpu_seconds_total"] > 0
     assert values["mpm_request_duration_seconds_count"] == 5
     assert values['mpm_request_duration_seconds_bucket{le="+Inf"}'] == 5
-    assert 0 < values["mpm_request_duration_seconds_sum"] < 5
+    assert 0 < values["mpm_request_duration_seconds_sum"] < 60
     assert values['mpm_server_proportional_memory_bytes{server="0"}'] > 1 << 20
 
 
