@@ -87,3 +87,5 @@ def test_a_template_that_was_taken_back_is_no_progress_and_not_ready(world: Call
         assert "ImagePullBackOff" in found.message
     assert condition(decided, "Available").status is ConditionStatus.TRUE, "serving goes on"
     assert [note.reason for note in decided.notes] == ["RolledBack"]
+    w.extra["rolled_back"] = ""
+    assert condition(w.step(), "Ready").reason == "Serving", "over when it is"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
+from mpm_operator.core import explain
 from mpm_operator.core.conditions import accepted
 from mpm_operator.core.effective import Correction
 from mpm_operator.core.memory import fresh
-from mpm_operator.core.plan import Condition, ConditionStatus
+from mpm_operator.core.plan import Condition, ConditionStatus, Decision
 from mpm_operator.core.planner import plan
 from mpm_operator.core.snapshot import Pod, PodPhase, Snapshot
 
@@ -135,3 +137,58 @@ def test_fast_growth_carries_httpds_warning(world: Callable[..., Any]) -> None:
     w.load = 1500
     w.run(10)
     assert [n for _, p in w.plans for n in p.notes if "server seems busy" in n.message]
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "reason"),
+    [
+        ({"foreign_scaler": "HorizontalPodAutoscaler/shop"}, "ScalingConflict"),
+        ({"manual_replicas": 3}, "ManualReplicas"),
+        ({"paused": True}, "Paused"),
+    ],
+)
+def test_what_somebody_took_away_is_not_told_any_longer(
+    world: Callable[..., Any], by_hand: dict[str, Any], reason: str
+) -> None:
+    w = world(BAND, startup=1.0)
+    w.load = 15
+    w.run(10)
+    w.extra |= by_hand
+    assert w.step().decision.reason == reason
+    assert by_type(w)["ScalingActive"].status is ConditionStatus.FALSE
+    w.extra.clear()
+    assert w.step().decision.reason != reason
+    assert by_type(w)["ScalingActive"].reason == "Scoreboards"
+
+
+def test_the_server_limit_to_set_is_above_the_one_that_is_reached(world: Callable[..., Any]) -> None:
+    w = world({**BAND, "maxRequestWorkers": 100, "serverLimit": 14}, startup=1.0)
+    w.load = 20
+    w.run(10)
+    w.extra |= {"rolling": True, "surge": 11}
+    w.load = 90
+    w.step()
+    limited = by_type(w)["ScalingLimited"]
+    assert limited.reason == "ServerLimitReached"
+    found = re.search(r"raise serverLimit to (\d+)", limited.message)
+    assert found is not None
+    assert int(found[1]) > 14
+
+
+@pytest.mark.parametrize(
+    ("before", "pods", "now", "reason"),
+    [
+        (5, 5, 6, "ScaledUp"),
+        (5, 5, 4, "ScaledDown"),
+        (11, 9, 10, None),
+        (7, 5, 5, None),
+        (5, 5, 5, None),
+    ],
+    ids=["more", "less", "less than was asked for, and more than there is", "called off", "nothing"],
+)
+def test_an_event_tells_what_becomes_of_the_pods_that_there_are(
+    before: int, pods: int, now: int, reason: str | None
+) -> None:
+    memory = replace(fresh(0.0), desired=before)
+    found = explain.notes(memory, Decision("LoadFell", "words"), pods, now, memory.spawn)
+    assert [note.reason for note in found] == ([reason] if reason else [])

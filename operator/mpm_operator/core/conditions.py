@@ -29,6 +29,8 @@ DEAF_SECONDS = 10.0
 """Pods that became ready, or an operator that started, get so long to be heard before it is a trouble."""
 EPISODE_SECONDS = 10.0
 """A trouble that was absent for so long is over; a shorter pause belongs to the same episode."""
+FACTS = frozenset({"RolledBack", "Conflict"})
+"""Troubles that somebody's object makes and ends: they flicker with no load, and are over when they are."""
 
 
 class Trouble(Struct, frozen=True):
@@ -79,7 +81,11 @@ def troubles(
             needed,
         )
     elif size.bound == "ServerLimit":
-        needed = (size.wanted + 1) * effective.processes_per_pod
+        # Pods that end and roll take room as well: the limit itself is not enough for who is held back.
+        needed = max(
+            (size.wanted + 1) * effective.processes_per_pod,
+            effective.server_limit + size.short * effective.processes_per_pod,
+        )
         found["ScalingLimited"] = Trouble(
             "ServerLimitReached",
             f"ServerLimit of {effective.server_limit} servers is reached, ending and rolling pods included; "
@@ -139,7 +145,11 @@ def episodes(
     before: Mapping[str, Episode], found: Mapping[str, Trouble], now: float
 ) -> tuple[dict[str, Episode], tuple[Note, ...]]:
     """Return the troubles that last, and a note for each that is new."""
-    lasting = {name: old for name, old in before.items() if now - old.seen_at < EPISODE_SECONDS}
+    lasting = {
+        name: old
+        for name, old in before.items()
+        if name not in FACTS - found.keys() and now - old.seen_at < EPISODE_SECONDS
+    }
     notes = []
     for name, trouble in found.items():
         old = lasting.get(name)

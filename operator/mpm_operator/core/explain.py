@@ -164,6 +164,8 @@ QUIET = frozenset({"Steady", "Stabilizing", "Draining", "SilentPods", "RollingOu
 """Reasons under which nothing changes."""
 QUIET_SECONDS = 15.0
 """One quiet reason replaces another after so long: near a bound they would alternate for ever."""
+BY_HAND = frozenset({"Paused", "ManualReplicas", "ScalingConflict"})
+"""Reasons that somebody gives and takes away: nothing of them is left to be read afterwards."""
 
 
 def settle(
@@ -175,7 +177,11 @@ def settle(
     decision changes, not when the load does. The chain is of this moment.
     """
     said = memory.said
-    if said is None or memory.desired != desired:
+    if (
+        said is None
+        or memory.desired != desired
+        or (said.reason in BY_HAND and said.reason != current.reason)
+    ):
         return current, None
     if said.reason == current.reason:
         return replace(current, message=said.message), None
@@ -187,10 +193,13 @@ def settle(
     return current, None
 
 
-def notes(memory: Memory, said: Decision, desired: int, spawn: Spawn) -> tuple[Note, ...]:
-    """Return the Event of a change of the number of pods, with httpd's warning when it grows fast."""
+def notes(memory: Memory, said: Decision, pods: int, desired: int, spawn: Spawn) -> tuple[Note, ...]:
+    """Return the Event of a change of the number of pods, with httpd's warning when it grows fast.
+
+    A growth that is called off before there was room for it changes nothing of the `pods` there are.
+    """
     before = memory.desired
-    if before is None or before == desired:
+    if before is None or before == desired or pods == desired or (desired < before) != (desired < pods):
         return ()
     if desired < before:
         return (Note("Normal", "ScaledDown", said.message),)

@@ -188,7 +188,7 @@ def _say(snapshot: Snapshot, thought: _Thought, acted: Plan, now: float) -> Plan
         acted,
         conditions=conditions.conditions(snapshot, seen, lasting, acted.memory.grants),
         decision=said,
-        notes=(*explain.notes(memory, said, acted.desired, need.spawn), *news),
+        notes=(*explain.notes(memory, said, base.pods, acted.desired, need.spawn), *news),
         memory=replace(
             acted.memory,
             episodes=lasting,

@@ -44,6 +44,8 @@ class Size(Struct, frozen=True):
     MinReplicas, Draining."""
     wanted: int = 0
     """Pods that there would be without the bound."""
+    short: int = 0
+    """New pods that it held back."""
 
 
 def base_of(snapshot: Snapshot, seen: Survey, now: float) -> Base:
@@ -81,7 +83,7 @@ def grow(snapshot: Snapshot, seen: Survey, base: Base, missing: int) -> Size:
     for name, most in bounds:
         if create > max(0, most):
             bound, create = name, max(0, most)
-    return Size(resume=resume, create=create, bound=bound, wanted=base.pods + missing)
+    return Size(resume=resume, create=create, bound=bound, wanted=base.pods + missing, short=wanted - create)
 
 
 def shrink(
