@@ -94,6 +94,7 @@ def test_the_wait_for_a_slot_is_told(start, gate, tmp_path) -> None:
         second.connect()  # accepted while a slot is idle
         second.request("GET", "/")
         second.getresponse().read()
+        worker.await_idle()
         first = threading.Thread(target=ask, args=(worker.port, gate.path))
         first.start()
         worker.await_board(lambda board: board["workers"]["busy"] == 1)

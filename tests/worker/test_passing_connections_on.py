@@ -126,7 +126,7 @@ def test_none_is_lost_when_servers_end_meanwhile(worker: Any, crowd: Any, number
 
 @pytest.fixture
 def passed(start: Any, gate: Any) -> Iterator[tuple[Any, int, int, socket.socket]]:
-    """A worker, its server whose slots were all busy, the other one, stopped, and what was passed on to that."""
+    """A worker, its server whose slots were all busy, the other, stopped, and what was passed on to that."""
     worker = start("--mpm", "event", "--processes", "2", "--threads", str(THREADS))
     board = worker.scoreboard()
     first, second = (process["pid"] for process in sorted(board["processes"], key=lambda one: one["slot"]))
