@@ -199,3 +199,11 @@ def test_the_definition_is_that_of_crds_and_is_kept(render: Callable[..., Object
     assert "annotations" not in loose["metadata"]
     kinds = {one["kind"] for one in render({"crds": {"install": False}})}
     assert "CustomResourceDefinition" not in kinds
+
+
+def test_prometheus_keeps_the_namespace_of_the_webserver(
+    render: Callable[..., Objects], everything: dict[str, Any]
+) -> None:
+    """Without honorLabels `namespace` would be the operator's for every WebServer."""
+    (endpoint,) = find(render(everything), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True

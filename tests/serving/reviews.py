@@ -38,7 +38,7 @@ class Reviews(BaseHTTPRequestHandler):
 def serving() -> Iterator[str]:
     """Its address, while it runs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Reviews)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

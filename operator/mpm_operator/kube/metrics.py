@@ -46,7 +46,7 @@ for _order in ("chosen", "newest"):
     VICTIMS_BUSY.labels(_order)
 POD_START_SECONDS = Histogram(
     "mpm_operator_pod_start_seconds",
-    "From the creation of a pod to its first word that it serves.",
+    "Scale latency: from the creation of a pod to its first word that it serves.",
     buckets=(0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300),
     registry=REGISTRY,
 )
