@@ -72,6 +72,14 @@ def test_a_preloaded_application_is_imported_by_the_supervisor(start, tmp_path, 
     assert int(served_by) in {process["pid"] for process in worker.scoreboard()["processes"]}
 
 
+def test_what_an_import_prints_is_printed_once(start, tmp_path) -> None:
+    shop = f"import sys\nsys.stdout = open('printed', 'a')\nprint('imported')\n{SHOP}"
+    worker = begin(start, tmp_path, "--processes", "3", "--preload", "on", shop=shop)
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    assert (tmp_path / "printed").read_text() == "imported\n"
+
+
 def test_a_restart_says_that_preloaded_code_stays(start, tmp_path) -> None:
     worker = begin(start, tmp_path, "--processes", "1", "--threads", "1", "--preload", "on")
     worker.signal(signal.SIGHUP)

@@ -16,7 +16,7 @@ from mpm_worker import procfs
 from mpm_worker.child import EXIT_APP, Child
 from mpm_worker.hooks import Hooks
 from mpm_worker.options import EVENT
-from mpm_worker.say import say
+from mpm_worker.say import flush, say
 from mpm_worker.scoreboard import Live, Scoreboard, Server
 from mpm_worker.wear import Wear, send
 
@@ -286,6 +286,7 @@ class Brood:
             return
         try:
             self.hooks.attempt("pre_fork", seat)
+            flush()  # else every server would print what an import or a hook has printed here
             pid = os.fork()
         except OSError as error:
             ours.close()

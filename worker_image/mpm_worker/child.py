@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import socket
-import sys
 import threading
 import traceback
 from functools import partial
@@ -21,11 +20,12 @@ from mpm_worker.accesslog import AccessLog
 from mpm_worker.app import AppError, load_app
 from mpm_worker.client import Client
 from mpm_worker.entrance import Entrance
+from mpm_worker.forked import Parting
 from mpm_worker.http import Connection
 from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
 from mpm_worker.requestid import first_part, request_id
-from mpm_worker.say import say
+from mpm_worker.say import flush, say
 from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
 from mpm_worker.stack import Stacks
 from mpm_worker.wear import TRACE, Wear, spread
@@ -57,6 +57,12 @@ _MOST_REQUESTS, _RELEASE = int(Live.MAX_KEEP_ALIVE_REQUESTS), int(Live.RELEASE)
 _TIMEOUT, _KEEP_ALIVE_TIMEOUT = int(Live.TIMEOUT), int(Live.KEEP_ALIVE_TIMEOUT)
 _RETIRING = int(Server.RETIRING)
 
+_NOT_OURS = (
+    *(signal.SIGINT, signal.SIGHUP, signal.SIGUSR1),
+    *(signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU),
+)
+"""Signals to the supervisor that a terminal, or a careless kill, sends to the servers too."""
+
 _FIRST_REQUEST = 1.0
 """Seconds at least for the first request of a connection that a draining process has accepted."""
 
@@ -78,6 +84,7 @@ class Child:
         self.live = LiveSettings(board.live)
         self.environment: Environment
         self.app: Application
+        self.parting: Parting
         self.log: AccessLog | None = None
         self.entrance: Entrance | None = None
         self._first_part = first_part()
@@ -97,20 +104,17 @@ class Child:
         except BaseException:
             say(traceback.format_exc())
         finally:
-            for stream in (sys.stderr, sys.stdout):
-                try:
-                    stream.flush()
-                except (OSError, ValueError, AttributeError):
-                    pass  # a full disk, a closed pipe, or no stream at all: the exit must come all the same
+            flush()
             os._exit(status)
 
     def _serve(self) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._ask_for_replacement)
+        # Handled, not ignored: what is ignored, the programs that an application starts would ignore too.
+        handlers = dict.fromkeys(_NOT_OURS, _ignore) | {signal.SIGTERM: self._ask_for_replacement}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        self.parting = Parting(self.listeners, self._channel, handlers)
         threading.Thread(target=self._follow, name="channel", daemon=True).start()
         try:
             self._hooks.call("post_fork", self.seat)
@@ -387,8 +391,23 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
         lambda: child.must_close(client),
         spool,
     )
+    if child.parting.happened:
+        _leave(request)
     client.served += 1
     slot.done(outcome.sent)
     if child.log is not None:
         child.logged(client, request, outcome.status, outcome.sent, slot)
     return outcome
+
+
+def _leave(request: Request) -> NoReturn:
+    """The end of a fork of the application's that did not end by itself."""
+    say(
+        f"{request.method} {request.path}: a process that the application has forked came back from it and is"
+        " ended; os._exit() ends it in time"
+    )
+    os._exit(0)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass

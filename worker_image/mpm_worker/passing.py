@@ -47,6 +47,10 @@ class Inboxes:
         """Readable when a connection has come."""
         return self._pairs[seat][0].fileno()
 
+    def descriptors(self) -> list[int]:
+        """Of all sockets that are open in this process."""
+        return [sock.fileno() for pair in self._pairs for sock in pair if sock.fileno() >= 0]
+
     def put(self, seat: int, sock: socket.socket, served: int, head: bytes) -> bool:
         """Pass a connection on; false when the inbox is full.
 

@@ -1,0 +1,62 @@
+"""An application that starts processes; how is in the path."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    word = environ["PATH_INFO"].strip("/")
+    answer = os.getpid()
+    if word == "return":
+        answer = os.fork()  # both go on and answer
+    elif word == "exit":
+        answer = os.fork()
+        if not answer:
+            sys.exit(3)
+    elif word in ("stay", "break"):
+        answer = _job()
+    elif word == "terminate":
+        answer = _terminated()
+    elif word == "interrupt":
+        answer = _interrupted()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return _broken() if word == "break" else [f"{answer}\n".encode()]
+
+
+def _job() -> int:
+    """A process that goes on in the background."""
+    pid = os.fork()
+    if not pid:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # whoever reads the log shall see its end
+        time.sleep(60)
+        os._exit(0)
+    return pid
+
+
+def _terminated() -> int:
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    process.start()
+    process.terminate()
+    process.join(20)
+    return process.exitcode or 0
+
+
+def _interrupted() -> int:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGINT)
+        return process.wait(20)
+
+
+def _broken() -> Iterator[bytes]:
+    yield b"half"
+    raise RuntimeError("the other half is missing")

@@ -1,0 +1,74 @@
+"""What an application forks: a process of its own, that is no second server.
+
+It inherits the listeners, the connections, the channel and the handlers of the server. With them it would
+keep the port taken when the worker has ended, keep clients from seeing the end of a connection, and not end
+at TERM, so that a pool of `multiprocessing` is waited for in vain. One that comes back from the request in
+which it was forked would answer it a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mpm_worker.listeners import Listeners
+
+    Handlers = Mapping[signal.Signals, Callable[..., object]]
+
+
+class Parting:
+    """Takes from whoever this server process forks what belongs to the server."""
+
+    def __init__(self, listeners: Listeners, channel: socket.socket, handlers: Handlers) -> None:
+        """:param handlers: what the server does at signals; an application may have set others since"""
+        self.happened = False
+        """Whether this process is such a fork."""
+        self._listeners, self._channel, self._handlers = listeners, channel, handlers
+        self._names = {_key(sock) for one in listeners.all for sock in one.sockets}
+        self._before = threading.local()
+        os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._part)
+
+    def _hold(self) -> None:
+        """A signal sent to the new process at once would find the server's handler, and be lost."""
+        self._before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers)
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before.mask)
+
+    def _part(self) -> None:
+        self.happened = True
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == handler:
+                signal.signal(number, signal.SIG_DFL)
+        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for descriptor in list(self._ours()):
+            # Not closed: the number would come to a file of the application's, and the response with it.
+            os.dup2(nowhere, descriptor, inheritable=False)
+        os.close(nowhere)
+        self._release()
+
+    def _ours(self) -> Iterator[int]:
+        """Descriptors of the server. A connection is known by its own address, which is a listener's."""
+        yield self._channel.fileno()
+        if self._listeners.inboxes is not None:
+            yield from self._listeners.inboxes.descriptors()
+        for entry in os.listdir("/proc/self/fd"):
+            try:
+                sock = socket.socket(fileno=int(entry))
+            except OSError:
+                continue  # no socket
+            if _key(sock) in self._names:
+                yield sock.fileno()
+            sock.detach()
+
+
+def _key(sock: socket.socket) -> object:
+    """The port, since the address may be a wildcard's, or the path."""
+    name = sock.getsockname()
+    return name[1] if isinstance(name, tuple) else name
