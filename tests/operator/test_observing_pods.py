@@ -24,11 +24,27 @@ from mpm_operator.kube.resources import (
     Key,
     Object,
 )
+from mpm_operator.kube.trouble import last_words
 
 SHOP = Key("demo", "shop")
 OURS = {"kind": "ReplicaSet", "name": "shop-5d9", "controller": True}
 WALL = datetime(2026, 1, 1, 12, 0, tzinfo=UTC).timestamp()
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T11:59:50Z"}
+
+
+LOST = {
+    "exitCode": 3,
+    "reason": "Error",
+    "message": """mpm-worker: the application shop:app cannot be started: Traceback (most recent call last):
+  File "/srv/app/shop.py", line 1, in <module>
+    import nothere
+ModuleNotFoundError: No module named 'nothere'
+ModuleNotFoundError: No module named 'nothere'
+mpm-worker: server 7 ended with exit code 4
+mpm-worker: no server could be started (the last one ended with exit code 4)
+""",
+}
+"""What a container leaves that could not import its application."""
 
 
 class World:
@@ -139,6 +155,24 @@ def test_a_pod_that_was_ready_is_unready_and_one_that_never_was_starts(world: Wo
             PodPhase.FAILED,
             "CrashLoopBackOff: exit code 3: no child could start",
         ),
+        (
+            {
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+            },
+            PodPhase.FAILED,
+            "CrashLoopBackOff: exit code 137 (OOMKilled)",
+        ),
+        (
+            {"state": {"running": {}}, "restartCount": 2, "lastState": {"terminated": LOST}},
+            PodPhase.STARTING,
+            "ends while it starts: exit code 3: ModuleNotFoundError: No module named 'nothere'",
+        ),
+        (
+            {"state": {"running": {}}, "restartCount": 1, "lastState": {"terminated": LOST}},
+            PodPhase.STARTING,
+            "",
+        ),
         ({"state": {"waiting": {"reason": "ContainerCreating"}}}, PodPhase.STARTING, ""),
         ({"state": {"waiting": {"reason": "PodInitializing"}}}, PodPhase.STARTING, ""),
     ],
@@ -150,6 +184,22 @@ def test_what_keeps_a_container_from_starting_is_said(
     world.pod(conditions=[], container=container | {"started": False})
     (pod,) = world.snapshot().pods
     assert (pod.phase, pod.trouble) == (phase, trouble)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("", ""),
+        ("\n  \n", ""),
+        ("mpm-worker: error: --threads: 0 is too few\n", "mpm-worker: error: --threads: 0 is too few"),
+        (
+            "KeyError: 'DATABASE_URL'\n    indented\nmpm-worker: no server could be started\n",
+            "KeyError: 'DATABASE_URL'",
+        ),
+    ],
+)
+def test_the_line_that_tells_why_is_taken_from_the_last_ones(message: str, words: str) -> None:
+    assert last_words(message) == words
 
 
 def test_a_pod_without_a_node_says_why(world: World) -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Snapshot
 
+from . import trouble
 from .resources import (
     AUTOSCALERS,
     DELETION_COST,
@@ -39,21 +40,6 @@ if TYPE_CHECKING:
     from .resources import Object
 
 CONTAINER = "worker"
-CANNOT_START = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "PreCreateHookError",
-        "RunContainerError",
-    }
-)
-"""Reasons of a waiting container that do not go away by waiting."""
 
 
 @dataclass(slots=True)
@@ -202,7 +188,7 @@ class Observer:
         cost = int((meta.get("annotations") or {}).get(DELETION_COST) or 0)
         if cost != seen.cost:
             seen.cost, seen.cost_at = cost, self._clock() if cost else None
-        phase, trouble = _phase(body, seen, report)
+        phase, why = _phase(body, seen, report)
         pod = Pod(
             name=meta["name"],
             phase=phase,
@@ -215,7 +201,7 @@ class Observer:
             deletion_cost=cost,
             deletion_cost_at=seen.cost_at,
             restarts=int(_container(body).get("restartCount") or 0),
-            trouble=trouble,
+            trouble=why,
         )
         seen.rest = _Rest(body, template, endpoint, pod) if phase is PodPhase.READY else None
         return pod
@@ -286,8 +272,8 @@ def _phase(pod: Object, seen: _Sighting, report: Report | None) -> tuple[PodPhas
         return PodPhase.TERMINATING, ""
     container = _container(pod)
     waiting = (container.get("state") or {}).get("waiting") or {}
-    if waiting.get("reason") in CANNOT_START:
-        return PodPhase.FAILED, _trouble(waiting, container)
+    if waiting.get("reason") in trouble.CANNOT_START:
+        return PodPhase.FAILED, trouble.of_waiting(container)
     if _condition(pod, "Ready").get("status") == "True":
         return PodPhase.READY, ""
     drained = report is not None and report.state in (PodState.QUIESCING, PodState.DRAINED)
@@ -296,17 +282,7 @@ def _phase(pod: Object, seen: _Sighting, report: Report | None) -> tuple[PodPhas
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return PodPhase.STARTING, f"{scheduled.get('reason')}: {scheduled.get('message')}"
-    return PodPhase.STARTING, ""
-
-
-def _trouble(waiting: Object, container: Object) -> str:
-    """Return the kubelet's reason, and for a container that keeps ending its last words."""
-    text = str(waiting["reason"])
-    ended = (container.get("lastState") or {}).get("terminated") or {}
-    if ended:
-        said = (ended.get("message") or "").strip()
-        return f"{text}: exit code {ended.get('exitCode')}" + (f": {said}" if said else "")
-    return f"{text}: {waiting['message']}" if waiting.get("message") else text
+    return PodPhase.STARTING, trouble.of_starting(container)
 
 
 def _current(pod: Object, template: Object) -> bool:

@@ -45,6 +45,8 @@ def defaults(owner: Owner, effective: Effective) -> Manifest:
                 {
                     "name": CONTAINER,
                     "resources": resources(effective.processes_per_pod),
+                    # Why it could not start is told in the WebServer's conditions.
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "readOnlyRootFilesystem": True,
