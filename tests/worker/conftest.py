@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gate import Gate
 from worker_process import PATIENCE, WorkerProcess
 
 from mpm_worker.control import sign
@@ -224,17 +225,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., W
     yield get
     for worker in workers.values():
         worker.kill()
-
-
-class Gate:
-    """What the application of the paths waits for at `path`: as long as a test needs, however slow it is."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.path = f"/until{file}"
-
-    def open(self) -> None:
-        self._file.touch()
 
 
 @pytest.fixture
