@@ -29,7 +29,7 @@ def accesses(worker) -> int:
 
 
 def quiesce(worker) -> None:
-    assert worker.call("POST", "/control/quiesce", {"ttlSeconds": 60})[0] == 200
+    assert worker.call("POST", "/control/quiesce", {"ttlSeconds": 200})[0] == 200
 
 
 def test_who_is_quiesced_takes_no_more_and_comes_back(start, mpm: str, handed_down: socket.socket) -> None:
@@ -64,14 +64,15 @@ def test_its_connections_are_served_to_their_end(start, mpm: str, handed_down: s
 
 
 def test_a_queue_that_others_will_serve_keeps_nobody_from_being_drained(
-    start, handed_down: socket.socket
+    start, gate, handed_down: socket.socket
 ) -> None:
     leaving, staying = begin(start, "worker", handed_down), begin(start, "worker", handed_down)
     quiesce(leaving)
-    threads = [threading.Thread(target=staying.get, args=("/sleep/1.5",)) for _ in range(4)]
+    threads = [threading.Thread(target=staying.get, args=(gate.path,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     staying.await_board(lambda board: board["backlog"]["depth"] == 2)
-    assert leaving.scoreboard()["state"] == "Drained"
+    leaving.await_board(lambda board: board["state"] == "Drained")
+    gate.open()
     for thread in threads:
         thread.join(60)

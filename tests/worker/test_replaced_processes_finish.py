@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 APPS = Path(__file__).parent / "apps"
 
 SLOW = """
-import time
-time.sleep(1.2)
+import os, time
+while os.path.exists("slow"):
+    time.sleep(0.01)
 
 def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
@@ -41,24 +42,28 @@ def asked(worker, path: str) -> tuple[threading.Thread, list[int]]:
     return thread, answers
 
 
-def test_a_request_longer_than_the_graceful_timeout_survives_a_restart(start, mpm: str) -> None:
+def test_a_request_longer_than_the_graceful_timeout_survives_a_restart(start, gate, mpm: str) -> None:
     worker = start("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "0.3")
-    thread, answers = asked(worker, "/sleep/2.5")
+    thread, answers = asked(worker, gate.path)
     worker.signal(signal.SIGHUP)
     worker.await_board(lambda board: board["servers"] == 2)
+    time.sleep(1)
+    gate.open()
     thread.join(60)
     assert answers == [200]
     worker.await_board(lambda board: board["servers"] == 1)
 
 
-def test_a_process_too_many_finishes_its_request(start) -> None:
+def test_a_process_too_many_finishes_its_request(start, gate) -> None:
     worker = start("--mpm", "worker", "--processes", "2", "--threads", "1", "--graceful-timeout", "0.3")
-    threads = [asked(worker, "/sleep/2.5")]
+    threads = [asked(worker, gate.path)]
     answers: list[int] = []
-    second = threading.Thread(target=lambda: answers.append(worker.get("/sleep/2.5")[0]))
+    second = threading.Thread(target=lambda: answers.append(worker.get(gate.path)[0]))
     second.start()
     worker.await_board(lambda board: board["workers"]["busy"] == 2)
     assert worker.call("PUT", "/control", {"processes": 1})[0] == 200
+    time.sleep(1)
+    gate.open()
     threads[0][0].join(60)
     second.join(60)
     assert threads[0][1] + answers == [200, 200]
@@ -69,7 +74,7 @@ def test_one_that_is_killed_before_it_has_finished_is_told(start) -> None:
     worker = start("--mpm", "worker", "--processes", "1", "--threads", "2")
     old = worker.scoreboard()["processes"][0]["pid"]
     with worker.connect() as sock:
-        sock.sendall(b"GET /sleep/20 HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(b"GET /sleep/200 HTTP/1.1\r\nHost: x\r\n\r\n")
         worker.await_board(lambda board: board["workers"]["busy"] == 1)
         worker.signal(signal.SIGHUP)
         worker.await_board(lambda board: {p["pid"] for p in board["processes"] if p["retiring"]} == {old})
@@ -78,19 +83,21 @@ def test_one_that_is_killed_before_it_has_finished_is_told(start) -> None:
 
 
 def test_who_says_ready_shows_every_slot(start, mpm: str, tmp_path) -> None:
-    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "late.py").write_text(SLOW)
+    (tmp_path / "slow").touch()
     options = ("--mpm", mpm, "--processes", "1", "--threads", "20")
-    worker = start(*options, app="slow:app", chdir=tmp_path, ready=False)
+    worker = start(*options, app="late:app", chdir=tmp_path, ready=False)
     watch = worker.watch()
+    (tmp_path / "slow").unlink()
     line = watch.await_edge("Ready")
     watch.close()
     assert line["workers"]["idle"] == line["workers"]["total"] == line["settings"]["threadsPerChild"]
 
 
 def test_a_process_that_still_imports_is_ended_at_once(start, tmp_path) -> None:
-    (tmp_path / "slow.py").write_text(SLOW)
-    worker = start("--processes", "1", "--threads", "2", app="slow:app", chdir=tmp_path)
-    (tmp_path / "slow.py").write_text(SLOW.replace("1.2", "60"))
+    (tmp_path / "late.py").write_text(SLOW)
+    worker = start("--processes", "1", "--threads", "2", app="late:app", chdir=tmp_path)
+    (tmp_path / "slow").touch()
     assert worker.call("PUT", "/control", {"processes": 2})[0] == 200
     worker.await_board(lambda board: board["servers"] == 2)
     assert worker.call("PUT", "/control", {"processes": 1})[0] == 200

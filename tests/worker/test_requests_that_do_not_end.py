@@ -8,10 +8,10 @@ import threading
 import pytest
 
 
-def begin(start, mpm: str, *options: str):
+def begin(start, mpm: str, *options: str, seconds: int = 1):
     return start(
-        *("--mpm", mpm, "--processes", "1", "--threads", "4", "--keep-alive-timeout", "1"),
-        *("--request-timeout", "1", *options),
+        *("--mpm", mpm, "--processes", "1", "--threads", "4", "--keep-alive-timeout", "20"),
+        *("--request-timeout", str(seconds), *options),
         app="trouble:app",
     )
 
@@ -29,10 +29,10 @@ def cut_off(worker, path: str) -> threading.Thread:
 
 
 def test_its_stack_is_logged_and_its_process_is_replaced(start, hammer, mpm: str) -> None:
-    worker = begin(start, mpm, *(("--processes", "2") if mpm == "prefork" else ()))
+    worker = begin(start, mpm, *(("--processes", "2") if mpm == "prefork" else ()), seconds=3)
     stuck = cut_off(worker, "/hang")
     clients = hammer(worker.port, 2, "/sleep/0.01")
-    worker.await_line(r"GET /hang in slot \d+-\d+ runs for more than 1 s; server \d+ is replaced")
+    worker.await_line(r"GET /hang in slot \d+-\d+ runs for more than 3 s; server \d+ is replaced")
     worker.await_line(r"\[(\S+)\] GET /hang in slot \d+-\d+ has run for [\d.]+ s and is here")
     worker.await_line(r"trouble.py\", line \d+, in wait_for_what_never_comes")
     pid = worker.await_line(r"server (\d+) is ended with 1 requests that do not end")[1]
@@ -45,12 +45,12 @@ def test_its_stack_is_logged_and_its_process_is_replaced(start, hammer, mpm: str
 
 
 def test_others_in_that_process_finish(start) -> None:
-    worker = begin(start, "worker")
+    worker = begin(start, "worker", seconds=4)
     stuck = cut_off(worker, "/hang")
     worker.await_line("GET /hang in slot")
     answers: list[int] = []
     # Not overdue itself: it begins just before the process is replaced, and ends after.
-    others = [threading.Thread(target=lambda: answers.append(worker.get("/sleep/0.9")[0])) for _ in range(2)]
+    others = [threading.Thread(target=lambda: answers.append(worker.get("/sleep/1.5")[0])) for _ in range(2)]
     for thread in others:
         thread.start()
     for thread in (*others, stuck):

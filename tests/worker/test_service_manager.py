@@ -96,20 +96,20 @@ def test_ready_is_told_when_a_server_accepts_and_not_before(start, manager, tmp_
 def test_the_status_is_told_once_a_second(start, manager, hammer) -> None:
     worker = start("--threads", "4", app="paths:app", through=notifying(manager))
     manager.await_line("READY=1")
-    hammer(worker.port, 8, "/sleep/0.005")
     began = time.monotonic()
+    hammer(worker.port, 8, "/sleep/0.005")
     for _ in range(3):
         manager.await_line("STATUS=.*")
     assert time.monotonic() - began > 1
 
 
 def test_the_watchdog_is_fed_twice_in_its_time(start, manager) -> None:
+    began = time.monotonic()
     start(app="told:app", through=notifying(manager, "WATCHDOG_USEC=400000"))
     manager.await_line("READY=1")
-    began = time.monotonic()
-    for _ in range(10):
+    for _ in range(30):
         manager.await_line("WATCHDOG=1")
-    assert time.monotonic() - began > 1  # and not in a loop without a pause
+    assert time.monotonic() - began > 4  # and not in a loop without a pause
 
 
 def test_the_application_does_not_take_it_for_its_own(start, manager) -> None:

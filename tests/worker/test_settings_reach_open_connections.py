@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from stalls import StoodStill, when_steady
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -40,13 +41,17 @@ def test_no_keep_alive_time_is_said_in_the_response(start, mpm: str) -> None:
     assert worker.get()[1]["Connection"] == "close"
 
 
+@when_steady
 def test_a_draining_pod_without_keep_alive_time_awaits_the_first_request(start, mpm: str) -> None:
     worker = begin(start, mpm, "--keep-alive-timeout", "0", "--drain-delay", "30")
     worker.signal(signal.SIGTERM)
     worker.await_board(lambda board: board["state"] == "Stopping")
+    connecting = time.monotonic()
     with worker.connect() as sock:
         time.sleep(0.4)
         sock.sendall(GET)
+        if time.monotonic() - connecting > 0.9:  # it is awaited for a second
+            raise StoodStill
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
     worker.signal(signal.SIGINT)
     assert worker.exit_code() == 0

@@ -105,7 +105,7 @@ def test_clients_that_stop_in_the_middle_do_not_take_the_slots(start: Any, start
 
 
 def test_an_upload_that_trickles_is_a_408(start: Any) -> None:
-    worker = uploads(start, "event", "--threads", "1", "--timeout", "1", "--spool-threshold", "10")
+    worker = uploads(start, "event", "--threads", "1", "--timeout", "4", "--spool-threshold", "10")
     with worker.connect() as sock:
         sock.sendall(PLAIN % (b"", 1_000_000) + b"x" * 11)
         sock.settimeout(0.3)
@@ -122,10 +122,10 @@ def test_an_upload_that_trickles_is_a_408(start: Any) -> None:
 
 def test_a_short_body_that_comes_steadily_is_taken(start: Any) -> None:
     """Longer than the timeout, at more than 500 bytes a second, while no slot is to spare for it."""
-    worker = uploads(start, "event", "--threads", "1", "--timeout", "1")
+    worker = uploads(start, "event", "--threads", "1", "--timeout", "3")
     with worker.connect() as sock:
-        sock.sendall(PLAIN % (b"", 2400))
-        for _ in range(12):
+        sock.sendall(PLAIN % (b"", 4000))
+        for _ in range(20):
             sock.sendall(b"x" * 200)
             time.sleep(0.2)
         assert answer(sock)[0] == 200
@@ -137,7 +137,7 @@ def test_the_access_log_names_the_request_of_a_refused_upload(start: Any, mpm: s
     with worker.connect() as sock:
         sock.sendall(CHUNKED.replace(b"POST /", b"POST /broken?a=b") + b"not a size\r\n")
         assert answer(sock)[0] == 400
-    for _ in range(100):
+    for _ in range(1000):
         if '"POST /broken?a=b HTTP/1.1" 400 ' in log.read_text():
             return
         time.sleep(0.05)

@@ -35,7 +35,7 @@ def test_so_many_requests_on_one_connection(start, hammer, mpm: str) -> None:
 def test_a_process_that_grows_is_replaced_before_it_goes(start, hammer, mpm: str) -> None:
     worker = start(
         *("--mpm", mpm, "--processes", "1", "--threads", "4" if mpm != "prefork" else "1"),
-        *("--max-rss", str(100 << 20), "--keep-alive-timeout", "1"),
+        *("--max-rss", str(100 << 20), "--keep-alive-timeout", "20"),
         app="trouble:app",
     )
     (first,) = pids(worker.scoreboard())
