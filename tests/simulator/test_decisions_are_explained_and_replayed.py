@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,12 @@ def test_an_explanation_says_inputs_law_and_history(dump: Path) -> None:
         "LoadRose" in line or "QueueFormed" in line
         for line in run(explain, "--dump", dump).stdout.split("\n")
     )
+
+
+def test_times_of_a_simulation_are_those_of_its_trace(dump: Path) -> None:
+    history = run(explain, "--dump", dump, "--last", 1000).stdout
+    assert re.search(r"^  -0:01:00  Created", history, re.M)
+    assert re.search(r"^  0:00:3\d  (QueueFormed|LoadRose)", history, re.M), history
 
 
 def test_a_webserver_that_is_not_in_the_dump_is_named(dump: Path) -> None:

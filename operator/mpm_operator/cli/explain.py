@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mpm_operator.core.record import Latest, Record
 
 ANSWER_SECONDS = 15.0
+SIMULATED_BEFORE = 366 * 86_400.0
+"""No clock of a machine shows less since 1970; the seconds of a trace do."""
 
 
 @click.command()
@@ -97,9 +99,16 @@ def told(name: str, latest: Latest, records: list[Record]) -> str:
         lines.append("How it came to be:")
     for record in records:
         decision = record.plan.decision
-        at = datetime.fromtimestamp(record.at).strftime("%H:%M:%S")
-        lines.append(f"  {at}  {decision.reason}: {decision.message}")
+        lines.append(f"  {_clock(record.at)}  {decision.reason}: {decision.message}")
     return "\n".join(lines)
+
+
+def _clock(at: float) -> str:
+    """Return the time of day, or how long the trace of `mpm simulate` had run (before it: its warm-up)."""
+    if at >= SIMULATED_BEFORE:
+        return datetime.fromtimestamp(at).strftime("%H:%M:%S")
+    minutes, seconds = divmod(int(abs(at)), 60)
+    return f"{'-' * (at < 0)}{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def read_dump(file: Path) -> tuple[list[Record], dict[str, Latest]]:

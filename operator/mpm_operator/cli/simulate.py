@@ -189,7 +189,7 @@ def simulate(
         cpu_s=cpu_ms / 1000,
     )
     ring = Ring()
-    result = run(rates, effective, scenario, plan if dump_file is None else _kept(ring))
+    result = run(rates, effective, scenario, plan if dump_file is None else _kept(ring, warm_up))
     if dump_file is not None:
         _write(dump_file, dump(ring.of(), ring.latest), "a path for a JSON file")
     if plot is not None:
@@ -248,12 +248,12 @@ def _with_slots(spec: WebServerSpec, slots: int) -> WebServerSpec:
     return msgspec.structs.replace(spec, mpm=mpm)
 
 
-def _kept(ring: Ring) -> Policy:
-    """Return the planner, with a witness that keeps its decisions."""
+def _kept(ring: Ring, warm_up: int) -> Policy:
+    """Return the planner, with a witness that keeps its decisions, at seconds of the trace."""
 
     def policy(snapshot: Snapshot, now: float) -> Plan:
         made = plan(snapshot, now)
-        ring.add("simulated", now, now, snapshot, made)
+        ring.add("simulated", now - warm_up, now, snapshot, made)
         return made
 
     return policy

@@ -34,7 +34,7 @@ class Record(Struct, frozen=True):
     name: str
     """NAMESPACE/NAME, or the name alone on one machine."""
     at: float
-    """Seconds since 1970, for people."""
+    """Seconds since 1970, for people; of a simulation seconds of its trace."""
     now: float
     """The planner's clock."""
     snapshot: Snapshot
