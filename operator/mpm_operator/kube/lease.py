@@ -122,11 +122,12 @@ class Lease:
     async def _attempt(self, client: Client) -> None:
         started = self._clock()
         record = self._record or await client.get(LEASES, self._namespace, self._name)
-        if record is None:
-            kept = await client.create(LEASES, self._claim(None), fenced=False)
-        elif self._free(record):
+        if record is None or self._free(record):
+            claim = self._claim(record)
             try:
-                kept = await client.replace(LEASES, self._claim(record), fenced=False)
+                kept = await (client.create if record is None else client.replace)(
+                    LEASES, claim, fenced=False
+                )
             except APIError as error:
                 if error.status != 409:
                     raise
