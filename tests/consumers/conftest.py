@@ -44,12 +44,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     def begin(mpm: str, *options: str) -> Worker:
         (tmp_path / "app.py").write_text(APP)
         worker = Worker("--chdir", str(tmp_path), "--mpm", mpm, *options, "app:app")
+        worker.folder, worker.held = tmp_path, []
         started.append(worker)
         answers(f"http://127.0.0.1:{worker.admin_port}/readyz")
         worker.ask(5)
         return worker
 
     yield begin
+    (tmp_path / "release").touch()
     for worker in started:
         worker.end()
 

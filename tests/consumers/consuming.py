@@ -6,13 +6,21 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from threading import Thread
+from typing import TYPE_CHECKING
 
 from worker_process import WorkerProcess
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 APP = """
-import time
+import os, time
 
 def app(environ, start_response):
+    held = time.monotonic() + 120 if environ["PATH_INFO"] == "/hold" else 0
+    while time.monotonic() < held and not os.path.exists("release"):
+        time.sleep(0.02)
     time.sleep(0.02)
     body = b"x" * 3000
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
@@ -22,6 +30,10 @@ def app(environ, start_response):
 
 class Worker(WorkerProcess):
     """A worker that served some requests and is at rest."""
+
+    folder: Path
+    """Of its application."""
+    held: list[Thread]
 
     @property
     def auto_url(self) -> str:
@@ -34,9 +46,24 @@ class Worker(WorkerProcess):
     def auto(self) -> dict[str, str]:
         return fields(read(self.auto_url))
 
+    def hold(self, count: int) -> None:
+        """So many requests more run until `let_go`."""
+        url = f"http://127.0.0.1:{self.port}/hold"
+        self.held = [Thread(target=read, args=(url, 180)) for _ in range(count)]
+        for thread in self.held:
+            thread.start()
+        self.await_board(lambda board: board["workers"]["busy"] == count, 60)
 
-def read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    def let_go(self) -> None:
+        """Of all workers in this folder."""
+        (self.folder / "release").touch()
+        for thread in self.held:
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+def read(url: str, seconds: float = 60) -> str:
+    with urllib.request.urlopen(url, timeout=seconds) as answer:
         return str(answer.read().decode("latin-1"))
 
 

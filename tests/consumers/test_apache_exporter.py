@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,10 +59,27 @@ def test_every_metric_is_there_and_is_the_scoreboards(
 
 
 def test_our_own_metrics_have_its_names_and_values(
-    serve: Callable[..., Any], run: Callable[..., Any]
+    serve: Callable[..., Any], run: Callable[..., Any], mpm: str
 ) -> None:
-    worker = serve("event", "--processes", "2", "--threads", "3")
+    """At rest, under load, and while it drains."""
+    worker = serve(mpm, "--processes", "4" if mpm == "prefork" else "2", "--threads", "3")
+    worker.await_idle()
+    compare(export(run, worker.auto_url), worker)
+    worker.hold(2)
     found = export(run, worker.auto_url)
+    assert found['apache_workers{state="busy"}'] == 2
+    compare(found, worker)
+    worker.process.send_signal(signal.SIGTERM)
+    worker.await_board(lambda board: board["state"] == "Stopping", 60)
+    found = export(run, worker.auto_url)
+    assert found['apache_scoreboard{state="graceful_stop"}'] == 2
+    assert found['apache_workers{state="busy"}'] == found['apache_workers{state="idle"}'] == 0
+    compare(found, worker)
+    worker.let_go()
+
+
+def compare(found: dict[str, float], worker: Any) -> None:
+    """What the exporter found with what the worker says itself."""
     own = samples(read(f"http://127.0.0.1:{worker.admin_port}/metrics"))
     for name, value in found.items():
         if name.startswith("apache_exporter"):
