@@ -108,8 +108,11 @@ class Wrk:
         headers: tuple[str, ...] = ONE_HEADER,
         post: int = 0,
         vary: int = 0,
+        late: int = 2,
     ) -> None:
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", _REPORT]
+        """:param late: seconds from which an answer counts as failed"""
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={late}s"]
+        command += ["--latency", "-s", _REPORT]
         for header in headers:
             command += ["-H", header]
         self._root, self._before = root, cpu_seconds(root)

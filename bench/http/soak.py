@@ -25,6 +25,8 @@ from servers import Job, Running, free_port, ours
 _TURN = 5
 """Seconds."""
 _LONG_MINUTES, _WARM_UP_MIB = 10, 16
+_LATE = 60
+"""Seconds: longer than a turn, since a machine that stands still for a while is no fault of the server."""
 _LOADS = (("/", 16, 0), ("/sleep10", 16, 0), ("/file", 4, 0), ("/echo", 8, 102400))
 
 
@@ -51,7 +53,9 @@ def _soak(server: Running, admin: int, seconds: float, log: Path) -> list[str]:
     memory: list[float] = []
     root, failed, turns = server.process.pid, 0, 0
     while time.monotonic() < end or turns < 4:
-        runs = [Wrk(root, server.port, path, count, _TURN, post=post) for path, count, post in _LOADS]
+        runs = [
+            Wrk(root, server.port, path, count, _TURN, post=post, late=_LATE) for path, count, post in _LOADS
+        ]
         _drop_connections(server.port, 200)
         seen = [run.result() for run in runs]
         failed += sum(each.failed for each in seen)
@@ -60,8 +64,8 @@ def _soak(server: Running, admin: int, seconds: float, log: Path) -> list[str]:
         os.truncate(log, 0)
         rates = "  ".join(f"{path} {each.rps:.0f}/s" for (path, *_), each in zip(_LOADS, seen, strict=True))
         print(f"{turns:5} {memory[-1]:6.1f} MiB  {_descriptors(root)} descriptors  {rates}", flush=True)
-    time.sleep(7)  # kept connections are closed after 5 s
-    return _judge(memory, 1 if seconds >= _LONG_MINUTES * 60 else _WARM_UP_MIB, failed, _board(admin))
+    room = 1 if seconds >= _LONG_MINUTES * 60 else _WARM_UP_MIB
+    return _judge(memory, room, failed, _board_at_rest(admin))
 
 
 def _judge(memory: list[float], room: float, failed: int, board: dict[str, dict[str, int]]) -> list[str]:
@@ -80,7 +84,7 @@ def _judge(memory: list[float], room: float, failed: int, board: dict[str, dict[
 
 def _drop_connections(port: int, count: int) -> None:
     for number in range(count):
-        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        with socket.create_connection(("127.0.0.1", port), _LATE) as sock:
             sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"[: 5 + number % 60])
 
 
@@ -88,10 +92,16 @@ def _descriptors(root: int) -> int:
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in tree(root))
 
 
-def _board(admin: int) -> dict[str, dict[str, int]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/scoreboard", timeout=10) as answer:
-        board = json.load(answer)
-    return {"workers": board["workers"], "connections": board["connections"]}
+def _board_at_rest(admin: int) -> dict[str, dict[str, int]]:
+    """Once nothing is left, or at last: kept connections are closed after 5 s."""
+    end = time.monotonic() + 30
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/scoreboard", timeout=_LATE) as answer:
+            board = json.load(answer)
+        at_rest = not (board["workers"]["busy"] or board["connections"]["open"])
+        if at_rest or time.monotonic() > end:
+            return {"workers": board["workers"], "connections": board["connections"]}
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ SOAK = Path(__file__).parents[2] / "bench" / "http" / "soak.py"
 def test_a_minute_of_mixed_load_leaves_nothing_behind() -> None:
     packages.ensure({"wrk": "/usr/bin/wrk"}, "the soak of the worker")
     done = subprocess.run(
-        [sys.executable, SOAK, "--minutes", "1"], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, SOAK, "--minutes", "1"], capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "0 requests failed" in done.stdout
