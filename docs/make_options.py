@@ -15,7 +15,7 @@ An option is a flag (`--keep-alive-timeout 5`), a variable of the environment
 5`). **The flag wins over the environment, that over the file, that over the default.** A list is
 written with commas, as a list of TOML, or by giving the flag several times. An unknown name or a value
 that cannot be used ends the worker with exit code 2 and a line that names the place: flag, variable, or
-file and key. Relative paths are meant from `--chdir`, that of `--config` from where the worker is
+file, line and key. Relative paths are meant from `--chdir`, that of `--config` from where the worker is
 started.
 
 """

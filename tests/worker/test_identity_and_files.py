@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
 from contextlib import closing
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 from worker_tls import make_certificate
+
+from mpm_worker.option import OptionError
+from mpm_worker.pidfile import PidFile
 
 APPS = Path(__file__).parent / "apps"
 KEEPING_CAPABILITIES = ("setpriv", "--securebits", "+no_setuid_fixup")
@@ -100,12 +104,37 @@ def test_a_pid_file_of_a_successor_stays(start, tmp_path) -> None:
     assert path.read_text() == "1\n"
 
 
+def test_a_pid_file_can_be_read_by_the_user_who_removes_it(tmp_path) -> None:
+    before = os.umask(0o077)
+    try:
+        PidFile(str(tmp_path / "run.pid"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "run.pid").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_pid_file_that_cannot_be_leaves_nothing_behind(tmp_path) -> None:
+    (tmp_path / "run.pid").mkdir()
+    with pytest.raises(OptionError, match=r"run\.pid: Is a directory"):
+        PidFile(str(tmp_path / "run.pid"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pid"]
+
+
+def test_what_a_killed_start_left_of_a_pid_file_is_no_hindrance(tmp_path) -> None:
+    (tmp_path / f"run.pid.{os.getpid()}").write_text("1")
+    PidFile(str(tmp_path / "run.pid"))
+    assert (tmp_path / "run.pid").read_text() == f"{os.getpid()}\n"
+
+
 # -- --check-config
 
 
 @pytest.fixture
 def shop(tmp_path):
     (tmp_path / "shop.py").write_text("def app(environ, start_response): return []\n")
+    (tmp_path / "busy.py").write_text(
+        "import threading as t\nt.Thread(target=t.Event().wait, daemon=True).start()\napp = print\n"
+    )
     return tmp_path
 
 
@@ -131,12 +160,30 @@ def test_a_good_configuration_is_said_to_be(run_to_the_end, shop) -> None:
         (["--tls-certificate", "/nowhere.pem", "shop:app"], "--tls-certificate /nowhere.pem"),
         (["--access-log", "/nowhere/log", "shop:app"], "--access-log /nowhere/log"),
         (["--socket-owner", "nobody-of-that-name", "shop:app"], "no such user"),
+        (["--bind", "nowhere", "shop:app"], "--bind: expected HOST:PORT"),
+        (["--admin", "nowhere", "shop:app"], "--admin: expected HOST:PORT"),
+        (["--bind", "https://127.0.0.1:0", "shop:app"], "https needs --tls-certificate"),
+        (["--bind", "unix:/nowhere/sock", "shop:app"], "there is no folder /nowhere"),
+        (["--pid-file", "/nowhere/run.pid", "shop:app"], "--pid-file /nowhere/run.pid: No such file"),
+        (["--hooks", "nothing", "shop:app"], "--hooks nothing: ModuleNotFoundError"),
+        (["--preload", "on", "busy:app"], "its import starts threads"),
     ],
 )
 def test_a_bad_configuration_is_told_with_2(run_to_the_end, shop, arguments: list[str], words: str) -> None:
     code, said = run_to_the_end("--check-config", "--chdir", str(shop), *arguments)
     assert code == 2
     assert words in said
+
+
+def test_the_check_is_made_as_the_user_who_serves(run_to_the_end, shop) -> None:
+    log = ("--access-log", str(shop / "access.log"))  # in a folder of root's
+    options = ("--check-config", "--chdir", str(shop), "shop:app")
+    code, said = run_to_the_end(*log, *options)
+    assert code == 0, said
+    code, said = run_to_the_end("--user", "nobody", *log, *options)
+    assert code == 2
+    assert f"{log[1]}: Permission denied" in said
+    assert not Path(log[1]).exists()  # or it would be root's when the other user comes to write it
 
 
 def test_the_check_opens_no_port(run_to_the_end, start, shop) -> None:

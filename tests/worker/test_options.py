@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import socket
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mpm_worker.addresses import ListenError, open_listeners
+from mpm_worker.app import AppError, load_app
+from mpm_worker.elsewhere import ELSEWHERE
 from mpm_worker.option_pages import markdown, usage
 from mpm_worker.options import TABLE, OptionError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+FACTORY = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "6")])
+    return [b"a shop"]
+
+class make:
+    def shop():
+        with open("made", "a") as file:
+            print(os.getpid(), file=file)
+        return app
+"""
+
+
+def in_folder(folder: Path, what: Callable[[], object]) -> None:
+    """As after --chdir; the modules that are imported are forgotten."""
+    before, path = set(sys.modules), sys.path[:]
+    with contextlib.chdir(folder):
+        try:
+            what()
+        finally:
+            sys.path[:] = path
+            for name in sys.modules.keys() - before:
+                del sys.modules[name]
 
 
 def run(*arguments: str, env: dict[str, str] | None = None, cwd=None) -> tuple[int, str]:
@@ -26,6 +62,10 @@ def run(*arguments: str, env: dict[str, str] | None = None, cwd=None) -> tuple[i
     [
         ([], "MODULE:CALLABLE"),
         (["shop"], "MODULE:CALLABLE"),
+        (["shop.py:app"], "perhaps shop:app, not 'shop.py:app'"),
+        (["./shop/wsgi.py"], "perhaps shop.wsgi:app"),
+        (["--workers", "4", "a:b"], "unknown option --workers; here it is --processes"),
+        (["-w", "4", "a:b"], "unknown option -w; here it is --processes"),
         (["a:b", "c:d"], "second application"),
         (["--thread", "5", "a:b"], "did you mean --threads?"),
         (["--kep-alive", "5", "a:b"], "did you mean --keep-alive?"),
@@ -38,7 +78,7 @@ def run(*arguments: str, env: dict[str, str] | None = None, cwd=None) -> tuple[i
         (["--timeout", "nan", "a:b"], "--timeout"),
         (["--listen-backlog", "0", "a:b"], "--listen-backlog"),
         (["--chdir", "/does/not/exist", "a:b"], "--chdir /does/not/exist: no such folder"),
-        (["--config", "/does/not/exist.toml", "a:b"], "/does/not/exist.toml"),
+        (["--config", "/does/not/exist.toml", "a:b"], "--config /does/not/exist.toml: No such file or"),
     ],
 )
 def test_a_bad_option_is_named(arguments: list[str], words: str) -> None:
@@ -74,6 +114,16 @@ def test_a_port_that_is_taken_is_named() -> None:
             assert (code, said) == (2, f"mpm-worker: {option} {address}: the port is taken\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+def test_a_port_that_is_not_for_us_says_who_may_have_it(run_to_the_end) -> None:
+    without_rights = ("unshare", "--net", "setpriv", "--bounding-set", "-all")
+    code, said = run_to_the_end(
+        "--bind", "0.0.0.0:80", "--admin", "127.0.0.1:0", "a:b", through=without_rights
+    )
+    assert code == 2
+    assert "--bind 0.0.0.0:80: not allowed; a port below 1024 is for root" in said
+
+
 def test_two_workers_cannot_share_a_port(start) -> None:
     worker = start("--mpm", "event", "--threads", "1")
     code, said = run("--bind", f"127.0.0.1:{worker.port}", "--admin", "127.0.0.1:0", "a:b")
@@ -86,7 +136,7 @@ def test_two_workers_cannot_share_a_port(start) -> None:
     [
         ("raise RuntimeError('no database')\n", "RuntimeError: no database"),
         ("import missing_piece\n", "No module named 'missing_piece'"),
-        ("ap = 1\n", "has no attribute 'app'"),
+        ("ap = 1\n", "has no attribute 'app'; did you mean ap?"),
         ("app = 1\n", "not a WSGI callable"),
         ("def app(:\n", "SyntaxError"),
         ("import sys; sys.exit(0)\n", "SystemExit"),
@@ -110,7 +160,31 @@ def test_a_missing_module_is_told_without_a_traceback(tmp_path) -> None:
     )
     assert code == 3
     assert "the application nothing.here:app cannot be started: ModuleNotFoundError" in said
+    assert f"looked for in {tmp_path} first" in said
     assert "Traceback" not in said
+
+
+def test_a_traceback_begins_in_the_application(tmp_path) -> None:
+    (tmp_path / "broken_shop.py").write_text("def connect():\n    raise OSError('no database')\nconnect()\n")
+    with pytest.raises(AppError) as caught:
+        in_folder(tmp_path, lambda: load_app("broken_shop:app"))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert all("broken_shop.py" in line for line in lines if line.startswith("  File"))
+    assert lines[-1] == "OSError: no database"
+
+
+def test_a_factory_is_called_once(start, tmp_path) -> None:
+    (tmp_path / "shop.py").write_text(FACTORY)
+    worker = start("--preload", "on", "--processes", "2", app="shop:make.shop()", chdir=tmp_path)
+    assert worker.get()[2] == b"a shop"
+    assert (tmp_path / "made").read_text() == f"{worker.process.pid}\n"
+
+
+def test_a_factory_that_fails_is_told(tmp_path) -> None:
+    (tmp_path / "poor_shop.py").write_text("def make():\n    raise OSError('no database')\n")
+    with pytest.raises(AppError, match="OSError: no database"):
+        in_folder(tmp_path, lambda: load_app("poor_shop:make()"))
 
 
 def test_the_command_line_beats_the_environment_beats_the_file(tmp_path) -> None:
@@ -126,6 +200,10 @@ def test_the_command_line_beats_the_environment_beats_the_file(tmp_path) -> None
     ("text", "words"),
     [
         ("thread = 3", "unknown key thread; did you mean threads?"),
+        ("\nworkers = 3", "line 2: unknown key workers; here it is processes"),
+        ("app = 'a:b'\n# threads = 1\nthreads = 'x'", "line 3, key threads: expected a whole number"),
+        ("\n[server]\nthreads = 3", "line 2: expected NAME = VALUE without sections, not [server]"),
+        ("server.threads = 3", "line 1: expected NAME = VALUE without sections, not [server]"),
         ("threads = true", "key threads: expected a whole number"),
         ("threads = 2.5", "key threads: expected a whole number"),
         ("keep-alive = 5", "key keep-alive: expected on or off"),
@@ -161,6 +239,11 @@ def test_threads_beyond_the_limit_are_corrected_and_said() -> None:
 def test_prefork_has_one_thread_and_more_processes() -> None:
     options = load(["--mpm", "prefork", "a:b"], {})
     assert (options.threads, options.thread_limit, options.processes) == (1, 1, 8)
+
+
+def test_a_name_of_another_server_leads_to_an_option() -> None:
+    assert set(ELSEWHERE.values()) <= {*(option.name for option in TABLE), "config"}
+    assert not ELSEWHERE.keys() & {option.name for option in TABLE}
 
 
 def test_every_option_is_in_help_and_documentation() -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from mpm_worker.accessformat import COMMON, FORMATS, NOTHING_MORE, More
 from mpm_worker.accessformat import lost as said_lost
+from mpm_worker.identity import check_place
 from mpm_worker.option import OptionError
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -37,13 +38,21 @@ class AccessLog:
         self._thread.start()
 
     @staticmethod
-    def check(path: str) -> None:
-        """:raises OptionError: it cannot be appended to"""
-        if path != "-":
-            try:
-                os.close(os.open(path, _FLAGS, 0o640))
-            except OSError as error:
+    def check(path: str, *, make: bool = True) -> None:
+        """:param make: make the file where there is none; else only look whether that can be done
+
+        :raises OptionError: it cannot be appended to
+        """
+        if path == "-":
+            return
+        try:
+            os.close(os.open(path, _FLAGS if make else _FLAGS & ~os.O_CREAT, 0o640))
+        except FileNotFoundError as error:
+            if make:
                 raise OptionError(f"--access-log {path}: {error.strerror}") from None
+            check_place(path, "--access-log")
+        except OSError as error:
+            raise OptionError(f"--access-log {path}: {error.strerror}") from None
 
     def add(self, peer: str, line: str, status: int, sent: int, more: More = NOTHING_MORE) -> None:
         """One request; `line` is the request line as it was received."""

@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpm_worker.listeners import Listener, Listeners
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FORMS = "HOST:PORT, unix:PATH or fd://N"
+_REASONS = {
+    errno.EADDRINUSE: "the port is taken",
+    errno.EACCES: "not allowed; a port below 1024 is for root, or for who has CAP_NET_BIND_SERVICE",
+}
 
 
 class ListenError(Exception):
@@ -67,16 +71,8 @@ def _open(text: str, option: str, seats: int, tls: bool, file: File) -> Listener
         return _inherited(text, option, tls)
     if text.startswith("unix:"):
         return _unix(text, option, file)
-    rest = text.removeprefix("https://")
-    if rest != text and not tls:
-        raise ListenError(f"{option} {text}: https needs --tls-certificate")
-    plain = rest.removeprefix("http://")
-    host, port = parse_address(plain, option)
+    tls, family, address = _resolve(text, option, tls)
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        tls = tls and plain == rest
         # A group member may bind beside a stranger's group; a plain socket tells us that the port is taken.
         probe = _bound(family, address, group=False)
         port = probe.getsockname()[1]
@@ -86,8 +82,37 @@ def _open(text: str, option: str, seats: int, tls: bool, file: File) -> Listener
         address = (address[0], port, *address[2:])
         return Listener([_bound(family, address, group=True) for _ in range(seats)], tls=tls)
     except OSError as error:
-        reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
         raise ListenError(f"{option} {text}: {reason}") from None
+
+
+def _resolve(text: str, option: str, tls: bool) -> tuple[bool, int, tuple[Any, ...]]:
+    """Whether an address speaks TLS, its family, and what bind(2) takes."""
+    rest = text.removeprefix("https://")
+    if rest != text and not tls:
+        raise ListenError(f"{option} {text}: https needs --tls-certificate")
+    plain = rest.removeprefix("http://")
+    host, port = parse_address(plain, option)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(f"{option} {text}: {error.strerror or error}") from None
+    family, _, _, _, address = found[0]
+    return tls and plain == rest, family, address
+
+
+def check_addresses(texts: Sequence[str], option: str, *, tls: bool = False) -> None:
+    """What can be found wrong with addresses without opening them.
+
+    :raises ListenError: that
+    """
+    for text in texts:
+        if text.startswith("unix:"):
+            folder = os.path.dirname(_path(text, option))
+            if not os.path.isdir(folder):
+                raise ListenError(f"{option} {text}: there is no folder {folder}")
+        elif not text.startswith("fd://"):
+            _resolve(text, option, tls)
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:
@@ -101,7 +126,7 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
 
 
-def _bound(family: int, address: tuple[object, ...], *, group: bool) -> socket.socket:
+def _bound(family: int, address: tuple[Any, ...], *, group: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -118,10 +143,7 @@ def _bound(family: int, address: tuple[object, ...], *, group: bool) -> socket.s
 
 
 def _unix(text: str, option: str, file: File) -> Listener:
-    path = text.removeprefix("unix:").removeprefix("//")
-    if not path:
-        raise ListenError(f"{option} {text}: expected a path after unix:")
-    path = os.path.abspath(path)  # it is removed at the end, wherever we are then
+    path = _path(text, option)
     _clear_the_way(path, f"{option} {text}")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -137,6 +159,14 @@ def _unix(text: str, option: str, file: File) -> Listener:
         raise ListenError(f"{option} {text}: {error.strerror or error}") from None
     sock.setblocking(False)
     return Listener([sock], path=path)
+
+
+def _path(text: str, option: str) -> str:
+    """Absolute: the file is removed at the end, wherever we are then."""
+    path = text.removeprefix("unix:").removeprefix("//")
+    if not path:
+        raise ListenError(f"{option} {text}: expected a path after unix:")
+    return os.path.abspath(path)
 
 
 def _clear_the_way(path: str, place: str) -> None:

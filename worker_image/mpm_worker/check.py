@@ -6,9 +6,12 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from mpm_worker.app import AppError, load_app
+from mpm_worker.accesslog import AccessLog
+from mpm_worker.app import AppError, load_app, preload
+from mpm_worker.hooks import Hooks
+from mpm_worker.identity import become, find
 from mpm_worker.option import OptionError
-from mpm_worker.say import say
+from mpm_worker.say import flush, say
 from mpm_worker.start import look_over
 
 if TYPE_CHECKING:
@@ -16,29 +19,40 @@ if TYPE_CHECKING:
 
 
 def check(options: Options) -> None:
-    """Look at the files and users that the options name, and import the application in a process of its own.
+    """Look at the addresses, files and users that the options name, and import the application.
 
-    :raises OptionError: the first thing that would keep the worker from starting
+    That is done in a process of its own, as the user who would serve. No file is made.
+
+    :raises OptionError: or ListenError, with the first thing that would keep the worker from starting
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an import that hangs can be ended
     look_over(options)
     pid = os.fork()
     if pid == 0:
-        _try_app(options.app)
+        _try_in_its_place(options)
     _, status = os.waitpid(pid, 0)
-    if status:
-        raise OptionError(f"the application {options.app} cannot be started")
     for warning in options.warnings:
         say(warning)
+    if status:
+        raise OptionError("the worker would not start")
     say("the configuration is good")
 
 
-def _try_app(name: str) -> None:
+def _try_in_its_place(options: Options) -> None:
     code = 1
     try:
-        load_app(name)
+        identity = find(options.user, options.group)
+        if identity is not None:
+            become(identity)
+        if options.access_log:
+            AccessLog.check(options.access_log, make=False)
+        Hooks(options.hooks)
+        (preload if options.preload else load_app)(options.app)
         code = 0
-    except AppError as error:
+    except OptionError as error:
         say(str(error))
+    except AppError as error:
+        say(f"the application {options.app} cannot be started: {error}")
     finally:
+        flush()
         os._exit(code)

@@ -16,7 +16,7 @@ from mpm_worker.supervisor import EXIT_OPTIONS, Supervisor
 def run() -> None:
     """Run the worker; ends the process with the exit code of the contract."""
     arguments = sys.argv[1:]
-    if "--help" in arguments:
+    if "--help" in arguments or "-h" in arguments:
         print(option_pages.usage(), end="")
         return
     if "--version" in arguments:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from mpm_worker.app import import_module
+from mpm_worker.app import AppError, import_module
 from mpm_worker.say import say
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ class Hooks:
     """
 
     def __init__(self, name: str = "") -> None:
-        module: ModuleType | None = import_module(name) if name else None
+        try:
+            module: ModuleType | None = import_module(name) if name else None
+        except AppError as error:
+            raise AppError(f"--hooks {name}: {error}") from None
         self._functions = {each: getattr(module, each) for each in NAMES if hasattr(module, each)}
         if name and not self._functions:
             say(f"--hooks {name}: it has no function called {', '.join(NAMES[:-1])} or {NAMES[-1]}")

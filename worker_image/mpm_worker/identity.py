@@ -1,7 +1,8 @@
-"""Users and groups: found by name or number, taken on once the addresses are ours."""
+"""Users and groups: found by name or number, taken on once the addresses are ours; what they may write."""
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -87,3 +88,17 @@ def _account(user: str, option: str) -> pwd.struct_passwd | None:
         if number:
             return None
         raise OptionError(f"{option} {user}: no such user") from None
+
+
+def check_place(path: str, option: str) -> None:
+    """Whether we may make a file there; none is made.
+
+    :raises OptionError: there is no such folder, or we may not
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.stat(f"{folder}/.")
+    except OSError as error:
+        raise OptionError(f"{option} {path}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(f"{option} {path}: {os.strerror(errno.EACCES)}")

@@ -25,7 +25,13 @@ PROCESSES_MOST = 2000
 THREADS_MOST = 20000  # httpd's MAX_THREAD_LIMIT of worker (server/mpm/worker/worker.c)
 
 TABLE: tuple[Option, ...] = (
-    Option("app", text, "", "The WSGI application; the same as the positional argument", "MODULE:CALLABLE"),
+    Option(
+        "app",
+        text,
+        "",
+        "The WSGI application, or MODULE:FACTORY() that makes it; the same as the positional argument",
+        "MODULE:CALLABLE",
+    ),
     Option(
         "bind",
         texts,

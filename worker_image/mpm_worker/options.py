@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpm_worker.elsewhere import ELSEWHERE
 from mpm_worker.forwarded import Networks
 from mpm_worker.option import EVENT, PREFORK, WORKER, OptionError, texts
 from mpm_worker.option_table import DEFAULT_BIND, TABLE
@@ -84,6 +86,10 @@ class Options:
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> OptionError:
+    bare = name.lstrip("-")
+    if bare in ELSEWHERE:
+        here = f"{'--' if name != bare else ''}{ELSEWHERE[bare]}"
+        return OptionError(f"unknown {kind} {name}; here it is {here}")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return OptionError(f"unknown {kind} {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
@@ -119,14 +125,28 @@ def _from_arguments(arguments: Sequence[str]) -> dict[str, tuple[Any, str]]:
 
 def _from_file(path: str) -> dict[str, tuple[Any, str]]:
     try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise OptionError(f"--config {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"--config {path}: {error}") from None
-    for key in document:
+    found: dict[str, tuple[Any, str]] = {}
+    for key, value in document.items():
+        place = f"--config {path}, line {_line_of(key, text)}"
+        if isinstance(value, dict):
+            raise OptionError(f"{place}: expected NAME = VALUE without sections, not [{key}]")
         if key not in _BY_NAME:
-            raise OptionError(f"--config {path}: {_unknown('key', key, list(_BY_NAME))}")
-    return {key: (value, f"--config {path}, key {key}") for key, value in document.items()}
+            raise OptionError(f"{place}: {_unknown('key', key, list(_BY_NAME))}")
+        found[key] = (value, f"{place}, key {key}")
+    return found
+
+
+def _line_of(key: str, text: str) -> int:
+    """Where a key of the top is set; the parser of Python does not tell."""
+    here = re.compile(rf"""\s*(?:\[+\s*)?["']?{re.escape(key)}["']?\s*[=.\]]""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if here.match(line)), 1)
 
 
 def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
@@ -165,11 +185,7 @@ def _mistyped(environ: Mapping[str, str]) -> list[str]:
 
 def _settled(values: dict[str, Any], warnings: list[str]) -> Options:
     """What one option means for another; corrections are httpd's and are said, never silent."""
-    module, _, name = values["app"].partition(":")
-    if not module or not name:
-        raise OptionError(
-            f"the application is MODULE:CALLABLE, e.g. shop.wsgi:application, not {values['app']!r}"
-        )
+    _check_app(values["app"])
     if values["chdir"] and not os.path.isdir(values["chdir"]):
         raise OptionError(f"--chdir {values['chdir']}: no such folder")
     _check_entrance(values)
@@ -196,6 +212,22 @@ def _settled(values: dict[str, Any], warnings: list[str]) -> Options:
         )
         values["threads"] = values["thread_limit"]
     return Options(**values, warnings=tuple(warnings))
+
+
+def _check_app(text: str) -> None:
+    module, _, name = text.partition(":")
+    if not text:
+        raise OptionError(
+            "no application: expected MODULE:CALLABLE, e.g. shop.wsgi:application (--help lists the options)"
+        )
+    if "/" in module or module.endswith(".py"):
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise OptionError(
+            f"the application is MODULE:CALLABLE as Python imports it, perhaps {dotted}:{name or 'app'},"
+            f" not {text!r}"
+        )
+    if not module or not name:
+        raise OptionError(f"the application is MODULE:CALLABLE, e.g. shop.wsgi:application, not {text!r}")
 
 
 def _check_entrance(values: dict[str, Any]) -> None:

@@ -15,18 +15,28 @@ class PidFile:
         self._path = os.path.abspath(path)
         part = f"{self._path}.{os.getpid()}"
         try:
+            _forget(part)  # of a start that was killed: in a container the number is the same again
             # In one step, so that nobody reads half of it.
             with open(part, "x") as file:
+                os.fchmod(file.fileno(), 0o644)  # whatever the mask: another user reads it at the end
                 file.write(f"{os.getpid()}\n")
             os.replace(part, self._path)
         except OSError as error:
+            _forget(part)
             raise OptionError(f"--pid-file {path}: {error.strerror}") from None
 
     def remove(self) -> None:
         try:
             with open(self._path) as file:
                 ours = file.read() == f"{os.getpid()}\n"
-            if ours:
-                os.unlink(self._path)
         except OSError:
-            pass  # gone, or in a folder that the user we became may not write
+            return
+        if ours:
+            _forget(self._path)  # it stays in a folder that the user we became may not write
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

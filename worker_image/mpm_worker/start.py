@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mpm_worker import systemd
 from mpm_worker.accesslog import AccessLog
-from mpm_worker.addresses import File, ListenError, open_listeners
-from mpm_worker.identity import become, find, owner
+from mpm_worker.addresses import File, ListenError, check_addresses, open_listeners
+from mpm_worker.identity import become, check_place, find, owner
 from mpm_worker.option import EVENT, OptionError
 from mpm_worker.options import DEFAULT_BIND
 from mpm_worker.pidfile import PidFile
@@ -85,17 +85,20 @@ def start(options: Options, environ: MutableMapping[str, str]) -> Ports:
 def look_over(options: Options) -> None:
     """What can be found wrong before anything is opened.
 
-    :raises OptionError: that
+    :raises OptionError: or ListenError, with that
     """
     _check_descriptors(options)
     _prepare(options)
     find(options.user, options.group)
     if options.socket_owner:
         owner(options.socket_owner, "--socket-owner")
-    if options.tls_certificate:
+    tls = bool(options.tls_certificate)
+    if tls:
         _certificates(options)
-    if options.access_log:
-        AccessLog.check(options.access_log)
+    check_addresses(options.bind, "--bind", tls=tls)
+    check_addresses((options.admin,), "--admin")
+    if options.pid_file:
+        check_place(options.pid_file, "--pid-file")
 
 
 def _prepare(options: Options) -> None:
