@@ -36,7 +36,7 @@ def pure() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Settings:
-    timeout: float = 5.0
+    timeout: float = 30.0
 
 
 @dataclass(frozen=True)

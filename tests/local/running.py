@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MPM = str(Path(sys.executable).with_name("mpm"))
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 100.0
 
 WEBSERVER = """\
 apiVersion: mpm-operator.io/v1alpha1
@@ -32,7 +32,9 @@ spec:
 APP = """\
 import time
 def application(environ, start_response):
-    time.sleep(float(environ["QUERY_STRING"] or 0))
+    if environ["QUERY_STRING"]:
+        open("asked", "w").close()
+        time.sleep(float(environ["QUERY_STRING"]))
     start_response("200 OK", [("Content-Length", "3")])
     return [b"ok\\n"]
 """

@@ -42,7 +42,9 @@ async def answering(answer: bytes, *, close: bool = False) -> AsyncIterator[str]
 async def visit(url: str, clients: int = 4) -> Clients:
     visitors = Clients(url)
     visitors.resize(clients)
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(60):
+        while visitors.requests + visitors.failures.total() <= clients:  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0.02)
     await visitors.finish()
     return visitors
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 import urllib.error
 from http.client import HTTPException
 from typing import TYPE_CHECKING
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class Visitor(threading.Thread):
-    """One request in the background."""
+    """One request in the background, at which the app in `folder` is."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path) -> None:
         super().__init__(daemon=True)
         self.url, self.answer = url, b""
         self.start()
+        assert eventually((folder / "asked").exists)
 
     def run(self) -> None:
         try:
@@ -35,8 +35,7 @@ class Visitor(threading.Thread):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_finishes_the_running_request_and_ends_everything(tmp_path: Path, number: int) -> None:
     with Running(write(tmp_path)) as run:
-        visitor = Visitor(run.serving() + "/?1.5")
-        time.sleep(0.5)
+        visitor = Visitor(run.serving() + "/?1.5", tmp_path)
         run.interrupt(number)
         assert run.end() == 0
         visitor.join(60)
@@ -47,12 +46,11 @@ def test_one_signal_finishes_the_running_request_and_ends_everything(tmp_path: P
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     with Running(write(tmp_path)) as run:
-        visitor = Visitor(run.serving() + "/?60")
-        time.sleep(0.5)
+        visitor = Visitor(run.serving() + "/?200", tmp_path)
         run.interrupt()
         run.hear("ending")
         run.interrupt()
-        assert run.end(30) == 0  # GracefulShutdownTimeout is 60
+        assert run.end(45) == 0  # GracefulShutdownTimeout is 60
         visitor.join(60)
         assert visitor.answer == b"cut"
         assert [pid for pid in run.seen if alive(pid)] == []
@@ -60,8 +58,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 
 def test_a_killed_parent_leaves_no_worker_behind_and_cuts_no_request(tmp_path: Path) -> None:
     with Running(write(tmp_path)) as run:
-        visitor = Visitor(run.serving() + "/?1.5")
-        time.sleep(0.5)
+        visitor = Visitor(run.serving() + "/?1.5", tmp_path)
         assert len(run.look()) >= 2
         run.process.kill()
         assert run.end() == -signal.SIGKILL

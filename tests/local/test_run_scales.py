@@ -88,7 +88,7 @@ def test_on_a_terminal_it_is_a_table_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         os.close(controller)
 
 
-def read_until(descriptor: int, pattern: re.Pattern[str], patience: float = 30.0) -> str:
+def read_until(descriptor: int, pattern: re.Pattern[str], patience: float = 60.0) -> str:
     """What a terminal was shown, until `pattern` is in it."""
     shown, deadline = "", time.monotonic() + patience
     while not pattern.search(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Live:
-    timeout: float = 5.0
+    timeout: float = 30.0
 
 
 @dataclass
@@ -120,7 +120,7 @@ def connect() -> Iterator[Callable[..., Conversation]]:
 
     def open_one(
         app: Any,
-        timeout: float = 5.0,
+        timeout: float = 30.0,
         limits: Limits | None = None,
         must_close: bool = False,
         **spooling: Any,

@@ -170,7 +170,7 @@ def test_an_application_that_writes_for_ever_ends_with_its_client(worker: Worker
         with worker.connect() as client:
             client.sendall(get(f"/forever?{how}"))
             assert client.recv(65536)
-    for _ in range(200):
+    for _ in range(1000):
         closed = worker.facts()["closed"]
         if how == "write" or closed == before + 4:
             break

@@ -273,17 +273,17 @@ def test_a_body_that_stops_coming_is_a_408(connect: Any, responses: Any) -> None
 
 def test_a_body_that_trickles_below_the_minimum_rate_is_a_408(connect: Any, responses: Any) -> None:
     """Each byte comes within the timeout, the whole does not within timeout and rate (500 bytes a second)."""
-    talk = connect(reader(lambda body: body.read()), timeout=0.3)
+    talk = connect(reader(lambda body: body.read()), timeout=3)
     talk.send(PLAIN % 1000)
     started = time.monotonic()
     try:
-        while time.monotonic() - started < 5 and talk.thread.is_alive():
+        while time.monotonic() - started < 40 and talk.thread.is_alive():
             talk.send(b"x")
             time.sleep(0.05)
     except OSError:
         pass
     talk.client.settimeout(60)
-    assert time.monotonic() - started < 5
+    assert not talk.thread.is_alive()
     received = b""
     try:
         while data := talk.client.recv(65536):

@@ -29,7 +29,7 @@ def test_a_response_says_what_it_is_when_and_how_long(ask: Any) -> None:
     assert (response.status, response.reason, response.body) == (200, "OK", b"hello")
     assert response.headers["content-length"] == "5"
     assert response.headers["content-type"] == "text/plain"
-    assert abs(parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()) < 5
+    assert abs(parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()) < 60
     assert "connection" not in response.headers
     assert "transfer-encoding" not in response.headers
 
@@ -250,14 +250,14 @@ def test_each_block_is_sent_before_the_next_is_asked_for(connect: Any) -> None:
 def test_a_client_that_reads_slowly_gets_all(connect: Any) -> None:
     """Longer than the timeout altogether, but never without progress for so long."""
     size = 8_000_000
-    talk = connect(answer([b"x" * size]), timeout=0.4)
+    talk = connect(answer([b"x" * size]), timeout=3)
     talk.send(GET + b"")
     received = 0
     while received < size:
         data = talk.client.recv(400_000)
         assert data, f"cut after {received}"
         received += len(data)
-        time.sleep(0.03)
+        time.sleep(0.2)
     talk.end()
     talk.close()
     assert talk.outcomes[0].sent == size

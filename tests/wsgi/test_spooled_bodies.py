@@ -236,4 +236,4 @@ def test_a_body_that_pauses_is_a_408_before_the_application_runs(connect: Any, r
     started = time.monotonic()
     (response,) = responses(talk.read(), ["POST"])
     assert (response.status, app.calls) == (408, 0)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
