@@ -41,7 +41,7 @@ async def sender(*pieces: bytes, stay: bool = False) -> AsyncIterator[int]:
         over.set()
 
 
-async def read(port: int, silence: float = 10.0) -> list[bytes]:
+async def read(port: int, silence: float = 60.0) -> list[bytes]:
     lines: list[bytes] = []
     async with open_stream("127.0.0.1", port, "/scoreboard?watch", silence, lines.append) as ended:
         await ended()
@@ -99,7 +99,7 @@ async def test_what_the_taker_raises_comes_up() -> None:
 
     async with sender(HEAD + chunk(b"one\n"), stay=True) as port:
         with pytest.raises(ValueError, match="cannot read one"):
-            async with open_stream("127.0.0.1", port, "/", 10.0, take) as ended:
+            async with open_stream("127.0.0.1", port, "/", 60.0, take) as ended:
                 await ended()
 
 
