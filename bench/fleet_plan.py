@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fleet_streams import aggregate
 
 from mpm_operator.core.directives import normalise
+from mpm_operator.core.flow import listen
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan
 from mpm_operator.core.snapshot import Pod, PodPhase, Snapshot
@@ -16,6 +17,7 @@ from mpm_operator.scoreboard import parse
 
 if TYPE_CHECKING:
     from mpm_operator.core.memory import Memory
+    from mpm_operator.core.snapshot import Report
 
 PODS = 100
 SETTLE, TURNS, SECONDS = 60, 10, 40
@@ -38,11 +40,12 @@ def measure() -> float:
         return made.memory
 
     memory, ceilings = fresh(0.0), dict.fromkeys(range(PODS), 25)
+    heard: dict[int, Report] = {}
     for second in range(SETTLE):
-        memory = decide(second, _pods(second, ceilings), memory)
+        memory = decide(second, _pods(second, ceilings, heard), memory)
     turns = []
     for start in range(SETTLE, SETTLE + TURNS * SECONDS, SECONDS):
-        ready = [(second, _pods(second, ceilings)) for second in range(start, start + SECONDS)]
+        ready = [(second, _pods(second, ceilings, heard)) for second in range(start, start + SECONDS)]
         began = time.process_time()
         for second, pods in ready:
             memory = decide(second, pods, memory)
@@ -50,19 +53,19 @@ def measure() -> float:
     return 1e6 * min(turns) / SECONDS
 
 
-def _pods(second: int, ceilings: dict[int, int]) -> tuple[Pod, ...]:
-    """Return the pods of one second; each line is less than a second old."""
+def _pods(second: int, ceilings: dict[int, int], heard: dict[int, Report]) -> tuple[Pod, ...]:
+    """Return the pods of one second; each line is less than a second old. `heard` = their last lines."""
+    for number, ceiling in ceilings.items():
+        said = aggregate(f"b{number}", second + 1, 12 + (number + second) % 5, second * 140, ceiling)
+        heard[number] = listen(parse(said, second - 0.009 * number).report, heard.get(number))
     return tuple(
         Pod(
             name=f"pod-{number}",
             phase=PodPhase.READY,
             created_at=-100.0,
             ready_at=-90.0,
-            report=parse(
-                aggregate(f"b{number}", second + 1, 12 + (number + second) % 5, second * 140, ceiling),
-                second - 0.009 * number,
-            ).report,
+            report=report,
             in_endpoints=True,
         )
-        for number, ceiling in ceilings.items()
+        for number, report in heard.items()
     )

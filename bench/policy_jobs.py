@@ -52,12 +52,14 @@ APACHE = "Apache"
 
 
 def without_queue(snapshot: Snapshot, now: float) -> Plan:
-    """The planner, blind for what waits."""
-    pods = tuple(
-        pod if pod.report is None else replace(pod, report=replace(pod.report, queue=0))
-        for pod in snapshot.pods
-    )
-    return plan(replace(snapshot, pods=pods), now)
+    """The planner, blind for what waits: what was completed is all that seems to have come."""
+    pods = []
+    for pod in snapshot.pods:
+        if (report := pod.report) is not None:
+            flow = replace(report.flow, arrivals=report.flow.completions)
+            pod = replace(pod, report=replace(report, queue=0, flow=flow))
+        pods.append(pod)
+    return plan(replace(snapshot, pods=tuple(pods)), now)
 
 
 def newest_first(snapshot: Snapshot, now: float) -> Plan:

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from mpm_operator.core.directives import Effective, normalise
+from mpm_operator.core.flow import listen
 from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.plan import VICTIM_COST, Control, Plan
 from mpm_operator.core.planner import plan
@@ -200,7 +201,7 @@ class World:
         self._spread()
         for pod in self.pods:
             if pod.state is not PodState.STARTING and not pod.silent:
-                pod.last = pod.report(self.now)
+                pod.last = listen(pod.report(self.now), pod.last)
 
     def _replica_set(self, replicas: int) -> None:
         living = self.living

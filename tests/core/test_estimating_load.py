@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from mpm_operator.core.estimator import Load, observe
+from mpm_operator.core.flow import listen
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report
 
 
@@ -28,6 +29,7 @@ class Counters:
     overflows: int = 0
     cpu_quota: float = 1.0
     now: float = field(default=100.0)
+    last: Report | None = None
 
     def line(self) -> Pod:
         report = Report(
@@ -37,7 +39,8 @@ class Counters:
             accesses=self.accesses, busy_ms=self.busy_ms, cpu_ms=self.cpu_ms, cpu_quota=self.cpu_quota,
             throttled_ms=0, rss=0, memory_limit=0,
         )  # fmt: skip
-        return Pod(self.name, PodPhase.READY, 0.0, report=report)
+        self.last = listen(report, self.last)
+        return Pod(self.name, PodPhase.READY, 0.0, report=self.last)
 
     def tick(self, load: Load, seconds: float = 1.0) -> Load:
         self.now += seconds

@@ -152,6 +152,17 @@ async def test_a_saturated_pod_wakes_its_webserver(desk: Desk) -> None:
     await asyncio.gather(*clients)
 
 
+async def test_a_line_brings_what_was_served_since_the_one_before(desk: Desk) -> None:
+    def served() -> int:
+        report = desk.boards.report("uid-1")
+        return report.flow.served if report is not None else 0
+
+    deadline = time.monotonic() + 60
+    while not served():
+        assert time.monotonic() < deadline, "no request was counted"
+        await asyncio.to_thread(_get, f"http://127.0.0.1:{desk.worker.port}/")
+
+
 async def test_signed_calls_are_taken_one_after_the_other(desk: Desk) -> None:
     for seconds in (30, 31, 32):
         await desk.put(timeoutSeconds=seconds)

@@ -1,9 +1,10 @@
 """The offered load, in erlangs: how many slots the requests would hold if none had to wait.
 
 Arrivals are counted in requests, from cumulative counters: completed ones plus the change of what is inside
-(busy and queued), so that a saturated pod still shows what arrives. Load = arrivals x service time (Little);
-service time = slot time / completions. Not clipped at saturation; when an accept queue overflows, requests
-are lost unseen and the load is "at least".
+(busy and queued), so that a saturated pod still shows what arrives. Each line that came brought its
+difference (`flow`); here they are added up. Load = arrivals x service time (Little); service time = slot
+time / completions. Not clipped at saturation; when an accept queue overflows, requests are lost unseen and
+the load is "at least".
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from msgspec.structs import replace
 from .service import Batch, gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
-    from .snapshot import Pod, Report
+    from .flow import Flow
+    from .snapshot import Pod
 
 SAMPLE_SECONDS = 1.0
 RATE_SECONDS = 8.0
@@ -38,18 +40,11 @@ the way is gone at once, and after a second one on the same side the mean begins
 SURE_SIGMAS = 2.0
 KIND_SECONDS = 300.0
 """Time constant of what requests wait and compute: a matter of the application, not of its load."""
-LEAST_USE = 0.5
-"""Slots of a pod that are busy on average from which its CPU is that of requests, not of its supervisor."""
-MOST_CPU = 0.8
-"""Share of its CPUs up to which a pod's waits are known apart from its waits for them."""
 
 
 class Load(Struct, frozen=True):
     """What the estimator knows; `offered` is its result."""
 
-    pods: Mapping[str, tuple[Report, float, float]] = field(default_factory=dict)
-    """Pod → the line from which its next difference counts, and the arrivals and completions a second of the
-    last one. Plain tuples: one is made for each pod and second."""
     sampled_at: float = float("-inf")
     samples: int = 0
     rate: float = 0.0
@@ -125,51 +120,14 @@ def observe(
     now: float,
     dispersion: float | None = None,
 ) -> Load:
-    """Return the estimate after the lines in `pods`; called at any moment, it samples once a second."""
+    """Return the estimate after the lines in `pods`; called at any moment, it samples once a second.
+
+    A pod that is silent keeps its last arrivals; what its requests took is counted once.
+    """
     if now - load.sampled_at < SAMPLE_SECONDS - 1e-6:
         return load
-    bases: dict[str, tuple[Report, float, float]] = {}
-    served = held = burnt = 0
-    waited = computed = 0.0
-    overflowing = False
-    for pod in pods:
-        report = pod.report
-        if report is None:
-            continue
-        basis = load.pods.get(pod.name)
-        if basis is None or basis[0].boot != report.boot or report.accesses < basis[0].accesses:
-            bases[pod.name] = (report, 0.0, 0.0)
-            continue
-        old = basis[0]
-        passed = report.at - old.at
-        if passed < SAMPLE_SECONDS * 0.5:
-            # Too short to divide by; a pod that is silent keeps its last load.
-            bases[pod.name] = basis
-            continue
-        done = report.accesses - old.accesses
-        arrived = done + report.busy + report.queue - old.busy - old.queue
-        bases[pod.name] = (report, arrived / passed if arrived > 0 else 0.0, done / passed)
-        served += done
-        wall, cpu = report.busy_ms - old.busy_ms, report.cpu_ms - old.cpu_ms
-        held += wall if wall > 0 else 0
-        burnt += cpu if cpu > 0 else 0
-        if report.overflows > old.overflows:
-            overflowing = True
-        # One CPU a server at most: without a limit the quota is the node's, and an interpreter has one lock.
-        cpus = report.servers or 1
-        allowed = passed * (report.cpu_quota if report.cpu_quota < cpus else cpus) * 1000
-        if wall >= LEAST_USE * 1000 * passed and 0 <= cpu <= MOST_CPU * allowed:
-            # Processor sharing: at a use u computing takes 1 / (1 - u) times as long as alone.
-            alone = wall - cpu * allowed / (allowed - cpu) if cpu else wall
-            waited += alone if alone > 0 else 0.0
-            computed += cpu
-    sampled = _sample(load, bases, served, held / 1000, burnt / 1000, overflowing, busy, idle, queue, now)
-    fade = exp(-min(now - load.sampled_at, KIND_SECONDS) / KIND_SECONDS) if load.samples else 1.0
-    sampled = replace(
-        sampled,
-        waited=load.waited * fade + waited / 1000,
-        computed=load.computed * fade + computed / 1000,
-    )
+    flows = [pod.report.flow for pod in pods if pod.report is not None]
+    sampled = _sample(load, flows, busy, idle, queue, now)
     return _judge_balancer(sampled, dispersion)
 
 
@@ -181,22 +139,27 @@ def _judge_balancer(load: Load, dispersion: float | None) -> Load:
     return replace(load, dispersion=mean, pooled=mean < (UNEVEN if load.pooled else EVEN))
 
 
-def _sample(
-    load: Load,
-    bases: Mapping[str, tuple[Report, float, float]],
-    served: int,
-    held: float,
-    burnt: float,
-    overflowing: bool,
-    busy: int,
-    idle: int,
-    queue: int,
-    now: float,
-) -> Load:
-    passed = min(now - load.sampled_at, RATE_SECONDS) if load.samples else SAMPLE_SECONDS
-    seen = sum([arrivals for _, arrivals, _ in bases.values()])
-    done = sum([completions for _, _, completions in bases.values()])
-    samples = load.samples + 1 if load.samples or bases else 0
+def _sample(load: Load, flows: Sequence[Flow], busy: int, idle: int, queue: int, now: float) -> Load:
+    elapsed = now - load.sampled_at if load.samples else SAMPLE_SECONDS
+    passed = min(elapsed, RATE_SECONDS)
+    # To a planner that just began nothing is new: it may have been before its time.
+    since = load.sampled_at if load.samples else now
+    seen = done = waited = 0.0
+    served = held_ms = burnt_ms = computed = 0
+    overflowing = False
+    for flow in flows:
+        seen += flow.arrivals
+        done += flow.completions
+        if flow.at > since:
+            served += flow.served
+            held_ms += flow.held
+            burnt_ms += flow.burnt
+            waited += flow.waited
+            computed += flow.computed
+        if flow.overflowed_at > since:
+            overflowing = True
+    held, burnt = held_ms / 1000, burnt_ms / 1000
+    samples = load.samples + 1 if load.samples or flows else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
     gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))
     jump = 0
@@ -205,10 +168,10 @@ def _sample(
         gain = 1.0 if jump == load.jump else max(gain, 0.5)
         samples = 2 if jump == load.jump else samples
     fade = exp(-passed / SERVICE_SECONDS)
+    slow_fade = exp(-min(elapsed, KIND_SECONDS) / KIND_SECONDS)
     batch, anew = gather(load.batch, load.service_seconds, served, held, burnt)
     still = queue > 0 and idle == 0 and abs(queue - load.queue_before) <= max(1.0, 0.1 * done * passed)
     return Load(
-        pods=bases,
         sampled_at=now,
         samples=samples,
         rate=load.rate + gain * (seen - load.rate),
@@ -220,6 +183,8 @@ def _sample(
         held=batch.held if anew else load.held * fade + held,
         burnt=batch.burnt if anew else load.burnt * fade + burnt,
         batch=batch,
+        waited=load.waited * slow_fade + waited / 1000,
+        computed=load.computed * slow_fade + computed / 1000,
         dispersion=load.dispersion,
         pooled=load.pooled,
         overflowing=overflowing,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from .flow import Flow
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -80,6 +82,8 @@ class Report(Struct, frozen=True):
     uptime_ms: int = 0
     thread_limit: int = 0
     """Most threads a server of this pod can ever have: fixed when it started; 0 = it does not tell."""
+    flow: Flow = Flow()
+    """What came since the line before; `flow.listen` gives it to a line that comes in."""
 
 
 class Pod(Struct, frozen=True):

@@ -21,6 +21,7 @@ from . import (
     conditions,
     effective,
     estimator,
+    flow,
     footprint,
     maintenance,
     memory,
@@ -33,8 +34,8 @@ from . import (
 
 _NAMES: dict[str, Any] = {"Mapping": Mapping}
 for _module in (
-    ceilings, conditions, effective, estimator, footprint, maintenance, memory, plan, snapshot, spec, tuning,
-    victims,
+    ceilings, conditions, effective, estimator, flow, footprint, maintenance, memory, plan, snapshot, spec,
+    tuning, victims,
 ):  # fmt: skip
     _NAMES |= vars(_module)
 

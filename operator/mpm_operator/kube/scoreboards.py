@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from msgspec.structs import replace
 
+from mpm_operator.core.flow import listen
 from mpm_operator.scoreboard import Line, Malformed, parse
 from mpm_worker.control import sign
 
@@ -261,6 +263,8 @@ class Scoreboards:
         if line.pod_uid and line.pod_uid != stream.uid:
             raise Malformed(f"{stream.address} belongs to pod {line.pod_uid} by now")
         last = stream.line
+        report = listen(line.report, last.report if last is not None else None)
+        line = replace(line, report=report)
         stream.line, stream.failure = line, ""
         self._hear(stream.parent, stream.uid, line)
         if wake and (line.edge or last is None or last.report.boot != line.report.boot):

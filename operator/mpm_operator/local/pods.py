@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from mpm_operator.core.flow import listen
 from mpm_operator.core.snapshot import PodPhase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mpm_operator.core.snapshot import Pod
+    from mpm_operator.core.snapshot import Pod, Report
 
     from .pod import LocalPod
 
@@ -34,6 +35,8 @@ class Pods:
         self._numbers = count(1)
         self._pods: dict[str, LocalPod] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
+        self._heard: dict[str, Report] = {}
+        """The last line of each pod, its share of the accept queue and its flow included."""
 
     def __getitem__(self, name: str) -> LocalPod:
         return self._pods[name]
@@ -47,8 +50,11 @@ class Pods:
 
     def observe(self, depth: int) -> tuple[Pod, ...]:
         """The pods as the planner sees them; the `depth` of the accept queue is shared by the ready."""
-        seen = [pod.observe() for pod in self._pods.values()]
-        return share_out(seen, depth)
+        seen = share_out([pod.observe() for pod in self._pods.values()], depth)
+        self._heard = {
+            pod.name: listen(pod.report, self._heard.get(pod.name)) for pod in seen if pod.report is not None
+        }
+        return tuple(replace(pod, report=self._heard.get(pod.name)) for pod in seen)
 
     def scale(self, replicas: int) -> None:
         """Ask for `replicas` pods: the missing are started, the superfluous told to end."""

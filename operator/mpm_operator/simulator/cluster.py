@@ -12,6 +12,8 @@ from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING
 
+from mpm_operator.core.flow import listen
+
 from .clients import Clients
 from .pod import BURST_CPU_SHARE, BURST_PERIOD, BUSY_LOOK, SETTLE_SECONDS, Pod
 from .scenario import Balancer
@@ -185,7 +187,8 @@ class Cluster:
         if self.scenario.stat_loss and self._lost_line() < self.scenario.stat_loss:
             return False
         pod.told_full = pod.accepts and pod.busy >= pod.slots
-        pod.report = pod.scoreboard(now, self.scenario.cpu_s, self.scenario.cpu_quota)
+        line = pod.scoreboard(now, self.scenario.cpu_s, self.scenario.cpu_quota)
+        pod.report = listen(line, pod.report)
         return True
 
     def _saturated(self, pod: Pod, now: float) -> None:

@@ -1,0 +1,102 @@
+"""What came to a pod between two of its lines: the difference is taken once, when a line comes in.
+
+The estimator then only adds up. A difference is taken over a second or more: what a pod sends between its
+turns tells of the moment, for it sends that just when it runs full, and the rate up to such a moment would be
+too high.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from .snapshot import Report
+
+Line = TypeVar("Line", bound="Report")
+
+LEAST_SECONDS = 0.9
+"""Lines come once a second in turn; a turn that is a little early is one too."""
+LEAST_USE = 0.5
+"""Slots of a pod that are busy on average from which its CPU is that of requests, not of its supervisor."""
+MOST_CPU = 0.8
+"""Share of its CPUs up to which a pod's waits are known apart from its waits for them."""
+
+
+class Flow(Struct, frozen=True):
+    """The last difference, and the counters from which the next one counts. Times are milliseconds."""
+
+    at: float = float("-inf")
+    """When the later of its two lines came, in seconds of the planner's clock."""
+    accesses: int = 0
+    inside: int = 0
+    """Requests in service or waiting."""
+    busy_ms: int = 0
+    cpu_ms: int = 0
+    arrivals: float = 0.0
+    """A second: completions, and what is more inside than before. 0 = there was no difference yet."""
+    completions: float = 0.0
+    """A second."""
+    served: int = 0
+    """Completions."""
+    held: int = 0
+    """Slot time that they took."""
+    burnt: int = 0
+    """CPU time that they took."""
+    waited: float = 0.0
+    """How long requests held a slot without a CPU, and the CPU time of the same requests: 0 unless the pod
+    was in use and not short of CPU."""
+    computed: int = 0
+    overflowed_at: float = float("-inf")
+    """When a line last told of connections that were lost."""
+
+
+def listen(line: Line, before: Report | None) -> Line:
+    """Return a pod's line with its flow; `before` = the line before it, as this returned it."""
+    if before is None or before.boot != line.boot or line.accesses < before.flow.accesses:
+        begun = Flow(line.at, line.accesses, line.busy + line.queue, line.busy_ms, line.cpu_ms)
+        return replace(line, flow=begun)
+    last = before.flow
+    overflowed_at = line.at if line.overflows > before.overflows else last.overflowed_at
+    if line.at - last.at >= LEAST_SECONDS:
+        return replace(line, flow=_difference(line, last, overflowed_at))
+    if overflowed_at != last.overflowed_at:
+        last = replace(last, overflowed_at=overflowed_at)
+    return replace(line, flow=last)
+
+
+def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
+    passed = line.at - last.at
+    inside = line.busy + line.queue
+    served = line.accesses - last.accesses
+    arrived = served + inside - last.inside
+    wall, cpu = line.busy_ms - last.busy_ms, line.cpu_ms - last.cpu_ms
+    waited, computed = _wait(line, wall, cpu, passed)
+    return Flow(
+        at=line.at,
+        accesses=line.accesses,
+        inside=inside,
+        busy_ms=line.busy_ms,
+        cpu_ms=line.cpu_ms,
+        arrivals=max(0, arrived) / passed,
+        completions=served / passed,
+        served=served,
+        held=max(0, wall),
+        burnt=max(0, cpu),
+        waited=waited,
+        computed=computed,
+        overflowed_at=overflowed_at,
+    )
+
+
+def _wait(line: Report, wall: int, cpu: int, passed: float) -> tuple[float, int]:
+    """Return how long requests waited for something else than the CPU, and the CPU time that they took."""
+    # One CPU a server at most: without a limit the quota is the node's, and an interpreter has one lock.
+    allowed = passed * min(line.cpu_quota, line.servers or 1) * 1000
+    if wall < LEAST_USE * 1000 * passed or not 0 <= cpu <= MOST_CPU * allowed:
+        return 0.0, 0
+    # Processor sharing: at a use u computing takes 1 / (1 - u) times as long as alone.
+    alone = wall - cpu * allowed / (allowed - cpu) if cpu else float(wall)
+    return max(0.0, alone), cpu
