@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from mpm_operator.core.ceilings import refuse
+from mpm_operator.core.grants import refuse
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.planner import plan
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot

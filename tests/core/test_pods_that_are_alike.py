@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from mpm_operator.core.ceilings import Deal, Grant, deal
+from mpm_operator.core.ceilings import Deal, deal
+from mpm_operator.core.grants import Grant
 from mpm_operator.core.memory import fresh
 from mpm_operator.core.snapshot import Pod, PodPhase, PodState, Report, Snapshot
 from mpm_operator.core.survey import survey

@@ -11,30 +11,23 @@ new template's may be another MPM's; MaxRequestWorkers may cut it, nothing raise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from .grants import Grant, Setting, is_open, may_send, sent
 from .plan import Control
 from .snapshot import PodState
-from .survey import is_silent
+from .survey import SILENT_SECONDS, is_silent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from .effective import Effective
     from .snapshot import Pod, Report
     from .survey import Survey
 
-Setting = int | float | bool
-
-RESEND_SECONDS = 1.0
-"""A control call whose effect is not seen is repeated after so long."""
-GIVE_UP_SECONDS = 5.0
-"""After so long the values alone prove a control call, for pods whose sequence number does not move."""
-REFUSED_SECONDS = 30.0
-"""What a pod answered with 400 is asked again after so long: it would say the same."""
 HTTP = frozenset(
     {
         "timeoutSeconds",
@@ -49,22 +42,6 @@ _DEAF = frozenset({PodState.STARTING, PodState.STOPPING})
 """States in which a pod is not worth a call."""
 
 
-class Grant(Struct, frozen=True):
-    """A control call that was sent and not seen in force yet."""
-
-    boot: str
-    sequence: int
-    """The pod's sequence number when it was sent; the call moves it on."""
-    ceiling: int
-    """The highest ceiling that may be in force meanwhile."""
-    sent_at: float
-    changes: Mapping[str, Setting]
-    servers: int = 0
-    """The most servers that may be in force meanwhile."""
-    refused: bool = False
-    """The pod answered that it can't: nothing of it will ever be in force."""
-
-
 class Deal(Struct, frozen=True):
     """The controls of one plan."""
 
@@ -73,12 +50,20 @@ class Deal(Struct, frozen=True):
     grants: Mapping[str, Grant]
     room: int
     """Pods that may be created now."""
+    unheard: int
+    """Slots that a pod which has not told yet may have."""
 
 
-_Terms = tuple[int, int, int, bool]
-"""What pods may have in common: servers, the highest ceiling that may be in force, the highest that each may
-be given, and whether they show that ceiling and every setting wanted. Most pods of a WebServer are alike, so
-sharing out is computed once for all of them."""
+class _Terms(NamedTuple):
+    """What pods may have in common: sharing out is computed once for all of them."""
+
+    servers: int
+    ceiling: int
+    """The highest that may be in force."""
+    cap: int
+    """The highest that each may be given."""
+    settled: bool
+    """They show that ceiling and every setting wanted."""
 
 
 class _Seat(Struct, frozen=True):
@@ -89,14 +74,6 @@ class _Seat(Struct, frozen=True):
     servers: int
     ceiling: int
     cap: int
-
-
-def refuse(grants: Mapping[str, Grant], pods: Collection[str]) -> dict[str, Grant]:
-    """Return the grants after `pods` answered that they can't: their claims are what they show again."""
-    return {
-        name: replace(grant, ceiling=0, servers=0, refused=True) if name in pods else grant
-        for name, grant in grants.items()
-    }
 
 
 def deal(
@@ -110,76 +87,68 @@ def deal(
 ) -> Deal:
     """Share MaxRequestWorkers: first boots of `wanted` new and `surge` rolling pods, the rest as burst.
 
-    unheard: slots that a pod which has not told yet may have, of settings in force when it was made.
+    unheard: what `Deal.unheard` was while settings were in force with which some of these pods were made.
     """
-    boot = effective.boot_slots
+    boot, settings = effective.boot_slots, effective.settings
     unheard = max(unheard, boot)
-    processes = effective.processes_per_pod
     open_grants: dict[str, Grant] = {}
     alike: dict[_Terms, list[Pod]] = {}
-    fixed = unheard * seen.unseen + boot * surge
-    claimed = fixed
-    wanted_settings = effective.settings
-    settings: Mapping[str, Setting] | None = None
-    for pod in (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken):
-        report = pod.report
+    fixed = claimed = unheard * seen.unseen + boot * surge
+    for pods in _who_say_the_same(seen, grants, now):
+        pod, report = pods[0], pods[0].report
         if report is None:
-            fixed += unheard
-            claimed += unheard
+            fixed += unheard * len(pods)
+            claimed += unheard * len(pods)
             continue
-        if report.settings is not settings:
-            # Reports that say the same share it: one look for all pods.
-            settings = report.settings
-            told, settled = int(settings.get("processes", 1)), settings == wanted_settings
-        ceiling = report.threads_ceiling
-        # What it was told to have it will have, and what it has may take long to finish.
-        servers = told if told > report.servers else report.servers
-        calm = settled
-        if pod.name in grants and (grant := _still_open(grants[pod.name], report, now)):
+        grant = grants.get(pod.name)
+        if grant is not None and is_open(grant, report, now):
             open_grants[pod.name] = grant
-            ceiling = max(ceiling, grant.ceiling)
-            servers = max(servers, grant.servers)
-            calm = False
-        cap = effective.thread_limit
-        if 0 < report.thread_limit < cap:
-            cap = report.thread_limit
-        if not pod.current:
-            servers = max(1, servers)
-            cap = report.threads_ceiling
-        elif servers < processes:
-            servers = processes
-        claim = ceiling * servers
-        if claim < report.total:
-            claim = report.total
+        terms = _terms(pod, report, open_grants.get(pod.name), effective, settings)
+        claim = len(pods) * max(terms.ceiling * terms.servers, report.total)
         claimed += claim
-        deaf = report.state is not PodState.SERVING and report.state in _DEAF
-        if deaf or is_silent(pod, now):
+        if report.state in _DEAF or is_silent(pod, now):
             fixed += claim
-            continue
-        terms = servers, ceiling, cap, calm and ceiling == report.threads_ceiling
-        if terms in alike:
-            alike[terms].append(pod)
         else:
-            alike[terms] = [pod]
+            alike.setdefault(terms, []).extend(pods)
     for pod in seen.terminating:
         claim = _last_claim(pod, grants.get(pod.name), unheard)
         fixed += claim
         claimed += claim
-    return _share_out(effective, alike, open_grants, fixed, claimed, wanted, now)
+    lower, controls, room = _share_out(effective, alike, open_grants, fixed, claimed, wanted, now)
+    return Deal(lower, controls, open_grants, room, unheard)
 
 
-def _still_open(grant: Grant, report: Report, now: float) -> Grant | None:
-    """Return the grant while its effect was not seen in this life of the pod."""
-    if grant.boot != report.boot:
-        return None
-    if any(_live(report, name) != value for name, value in grant.changes.items()):
-        return grant
-    proven = report.sequence > grant.sequence or now - grant.sent_at > GIVE_UP_SECONDS
-    return None if proven else grant
+def _who_say_the_same(seen: Survey, grants: Mapping[str, Grant], now: float) -> Iterator[list[Pod]]:
+    """Yield the living pods; those in a row that say the same of what matters here together.
+
+    Most pods of a WebServer are alike. One with a grant is alone with it.
+    """
+
+    def said(pod: Pod) -> object:
+        report = pod.report
+        if report is None or pod.name in grants:
+            return pod.name
+        slots = report.servers, report.total, report.threads_ceiling, report.thread_limit
+        return slots, report.state, report.settings, pod.current, now - report.at > SILENT_SECONDS
+
+    living = (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken)
+    return (list(pods) for _, pods in groupby(living, said))
 
 
-def _live(report: Report, name: str) -> Setting | None:
-    return report.threads_ceiling if name == "threadsCeiling" else report.settings.get(name)
+def _terms(
+    pod: Pod, report: Report, grant: Grant | None, effective: Effective, settings: Mapping[str, Setting]
+) -> _Terms:
+    """Return the pod's terms; `grant` = a call that may be in force, `settings` = those wanted."""
+    # What it was told to have it will have, and what it has may take long to finish.
+    servers = max(report.servers, int(report.settings.get("processes", 1)))
+    ceiling = report.threads_ceiling
+    if grant is not None:
+        servers, ceiling = max(servers, grant.servers), max(ceiling, grant.ceiling)
+    settled = grant is None and report.settings == settings
+    if not pod.current:
+        return _Terms(max(1, servers), ceiling, report.threads_ceiling, settled)
+    cap = min(effective.thread_limit, report.thread_limit or effective.thread_limit)
+    return _Terms(max(servers, effective.processes_per_pod), ceiling, cap, settled)
 
 
 def _last_claim(pod: Pod, grant: Grant | None, unheard: int) -> int:
@@ -190,11 +159,6 @@ def _last_claim(pod: Pod, grant: Grant | None, unheard: int) -> int:
     return max(ceiling * report.servers, report.total)
 
 
-def is_settling(grants: Mapping[str, Grant]) -> bool:
-    """Return whether a setting was sent that no scoreboard shows yet; ceilings are no setting."""
-    return any(not grant.refused and grant.changes.keys() - {"threadsCeiling"} for grant in grants.values())
-
-
 def _share_out(
     effective: Effective,
     alike: Mapping[_Terms, Collection[Pod]],
@@ -203,7 +167,8 @@ def _share_out(
     claimed: int,
     wanted: int,
     now: float,
-) -> Deal:
+) -> tuple[tuple[Control, ...], tuple[Control, ...], int]:
+    """Return the controls that lower and the others, and for how many of the `wanted` pods there is room."""
     boot, limit = effective.boot_slots, effective.max_request_workers
     threads = effective.threads_per_child
     least = sum([min(cap, threads) * servers * len(pods) for (servers, _, cap, _), pods in alike.items()])
@@ -231,7 +196,7 @@ def _share_out(
         elif ceiling < target and budget >= seat.servers:
             ceiling = min(target, ceiling + budget // seat.servers)
             budget -= (ceiling - seat.ceiling) * seat.servers
-        cuts, rest = _changes(seat, ceiling, wishes, effective, _sent(grants, seat.pod), claimed <= limit)
+        cuts, rest = _changes(seat, ceiling, wishes, effective, sent(grants, seat.pod.name), claimed <= limit)
         # One call a pod and plan: the cuts first, for others wait for the room they make.
         if cuts:
             if _send(seat, cuts, ceiling, grants, now):
@@ -239,7 +204,7 @@ def _share_out(
         elif rest and _send(seat, rest, ceiling, grants, now):
             controls.append(Control(seat.pod.name, rest))
     room = max(0, (limit - claimed) // boot)
-    return Deal(tuple(lower), tuple(controls), grants, min(fits, room))
+    return tuple(lower), tuple(controls), min(fits, room)
 
 
 def _level(alike: Mapping[_Terms, Collection[Pod]], room: int) -> int:
@@ -275,23 +240,17 @@ def _wishes(effective: Effective) -> dict[str, Setting]:
     return {name: value for name, value in effective.settings.items() if name != "threadsPerChild"}
 
 
-def _sent(grants: Mapping[str, Grant], pod: Pod) -> Mapping[str, Setting]:
-    """Return the changes that may be in force without having been seen."""
-    grant = grants.get(pod.name)
-    return {} if grant is None or grant.refused else grant.changes
-
-
 def _changes(
     seat: _Seat,
     ceiling: int,
     wishes: Mapping[str, Setting],
     effective: Effective,
-    sent: Mapping[str, Setting],
+    told: Mapping[str, Setting],
     may_grow: bool,
 ) -> tuple[dict[str, Setting], dict[str, Setting]]:
     """Return what to cut (it makes room) and what to raise or mend; only settings that the pod reports.
 
-    What was `sent` and is not wanted any more is taken back by another call: the first may be lost, or late.
+    What was `told` and is not wanted any more is taken back by another call: the first may be lost, or late.
     """
     live, current = seat.report.settings, seat.pod.current
     cuts: dict[str, Setting] = {}
@@ -299,11 +258,11 @@ def _changes(
         name: value
         for name, value in wishes.items()
         if name in live
-        and (live[name] != value or sent.get(name, value) != value)
+        and (live[name] != value or told.get(name, value) != value)
         and (current or name in HTTP)
     }
     if "processes" in rest:
-        if rest["processes"] < max(live["processes"], sent.get("processes", 0)):
+        if rest["processes"] < max(live["processes"], told.get("processes", 0)):
             cuts["processes"] = rest.pop("processes")
         elif not may_grow:
             del rest["processes"]
@@ -313,9 +272,9 @@ def _changes(
         rest["threadsCeiling"] = ceiling
     if "threadsPerChild" in live:
         threads = min(effective.threads_per_child if current else int(live["threadsPerChild"]), ceiling)
-        told = sent.get("threadsPerChild", threads)
-        if not threads == told == live["threadsPerChild"]:
-            (cuts if threads < max(told, live["threadsPerChild"]) else rest)["threadsPerChild"] = threads
+        asked = told.get("threadsPerChild", threads)
+        if not threads == asked == live["threadsPerChild"]:
+            (cuts if threads < max(asked, live["threadsPerChild"]) else rest)["threadsPerChild"] = threads
     return cuts, rest
 
 
@@ -323,11 +282,8 @@ def _send(
     seat: _Seat, changes: Mapping[str, Setting], ceiling: int, grants: dict[str, Grant], now: float
 ) -> bool:
     """Return whether to send, and note it: not again what was just sent and may be on its way."""
-    last = grants.get(seat.pod.name)
-    if last is not None and last.changes == changes:
-        pause = REFUSED_SECONDS if last.refused else RESEND_SECONDS
-        if now - last.sent_at < pause:
-            return False
+    if not may_send(grants.get(seat.pod.name), changes, now):
+        return False
     grants[seat.pod.name] = Grant(
         seat.report.boot,
         seat.report.sequence,

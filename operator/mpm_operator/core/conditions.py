@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from .ceilings import is_settling
 from .explain import plural
+from .grants import is_settling
 from .plan import Condition, ConditionStatus, Note
 from .sizing import SILENT_SHARE
 from .victims import is_overdue
@@ -18,8 +18,8 @@ from .victims import is_overdue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .ceilings import Grant
     from .effective import Correction
+    from .grants import Grant
     from .memory import Memory
     from .sizing import Size
     from .snapshot import Snapshot

@@ -20,8 +20,8 @@ from .tuning import Tuning
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .ceilings import Grant
     from .conditions import Episode
+    from .grants import Grant
     from .plan import Decision
     from .victims import Victim
 

@@ -106,8 +106,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
     """Return the plan without its words."""
     memory, effective = snapshot.memory, snapshot.effective
     seen, base, size = thought.seen, thought.base, thought.size
-    unheard = max(memory.unheard, effective.boot_slots)
-    deal = ceilings.deal(effective, seen, memory.grants, size.create, base.surge, now, unheard)
+    deal = ceilings.deal(effective, seen, memory.grants, size.create, base.surge, now, memory.unheard)
     create = min(size.create, deal.room)
     followed = {victim.name: victim for victim in memory.victims}
     going, back = _follow(followed, seen, size.resume, now)
@@ -138,7 +137,7 @@ def _act(snapshot: Snapshot, thought: _Thought, now: float) -> Plan:
         grants=memory.grants if snapshot.paused else deal.grants,
         settled=settled,
         newcomers=newcomers,
-        unheard=unheard if create or seen.has_unheard else 0,
+        unheard=deal.unheard if create or seen.has_unheard else 0,
         rolling=snapshot.rolling,
         start=memory.start if base.pods + create < memory.start else 0,
     )

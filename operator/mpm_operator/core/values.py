@@ -23,6 +23,7 @@ from . import (
     estimator,
     flow,
     footprint,
+    grants,
     maintenance,
     memory,
     plan,
@@ -34,8 +35,8 @@ from . import (
 
 _NAMES: dict[str, Any] = {"Mapping": Mapping}
 for _module in (
-    ceilings, conditions, effective, estimator, flow, footprint, maintenance, memory, plan, snapshot, spec,
-    tuning, victims,
+    ceilings, conditions, effective, estimator, flow, footprint, grants, maintenance, memory, plan, snapshot,
+    spec, tuning, victims,
 ):  # fmt: skip
     _NAMES |= vars(_module)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from mpm_operator.core.ceilings import refuse
 from mpm_operator.core.directives import Correction, Effective, normalise
+from mpm_operator.core.grants import refuse
 from mpm_operator.core.memory import Memory, fresh
 from mpm_operator.core.planner import plan as make_plan
 from mpm_operator.core.snapshot import PodPhase
