@@ -136,3 +136,8 @@ def error_response(error: ProtocolError) -> bytes:
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode("latin-1") if error.bodyless else head.encode("latin-1") + body
+
+
+def content_length(answer: bytes) -> int:
+    """Bytes behind the head of an `error_response`."""
+    return len(answer.partition(b"\r\n\r\n")[2])

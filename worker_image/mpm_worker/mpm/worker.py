@@ -221,8 +221,9 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: Waiter) -> 
             last = left <= 0
             _receive(client, waiter, max(0.0, min(left, _SLICE)))
         except ProtocolError as error:
-            slot.done(reject(client.sock, error))
-            child.logged(client, None, error.status, 0, slot)
+            sent = reject(client.sock, error)
+            slot.done(sent)
+            child.logged(client, None, error.status, sent, slot)
             linger(client.sock, slot)
             return None
 

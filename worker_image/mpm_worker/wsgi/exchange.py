@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mpm_worker import compiled
 from mpm_worker.http.errors import ProtocolError
-from mpm_worker.http.response import CONTINUE, error_response, read_start
+from mpm_worker.http.response import CONTINUE, content_length, error_response, read_start
 from mpm_worker.requestid import request_id
+from mpm_worker.say import stamp
 from mpm_worker.wsgi.body import DRAIN, RequestBodyError, drain
 from mpm_worker.wsgi.files import FileWrapper
 from mpm_worker.wsgi.sending import is_tls, send_both, send_file, send_rest, send_some
@@ -291,10 +292,12 @@ class Exchange(ShortWay):
         answer.bodyless = self._request.method == "HEAD"
         self._code = answer.status
         self._head_sent = True
+        whole = error_response(answer)
         try:
-            self._send(error_response(answer))
+            self._send(whole)
         except ClientGone:
-            pass
+            return
+        self.sent = content_length(whole)
 
     def end(self) -> Outcome:
         """To be called once, after everything; reads the rest of the request's body if that is worth it."""
@@ -321,7 +324,7 @@ class Exchange(ShortWay):
         trace = "" if error is None else "".join(traceback.format_exception(error))
         try:
             line = f"{self._request.method} {self._request.target_text}"
-            self._errors.write(f"[{request_id(self._connection)}] {line}: {message}\n{trace}")
+            self._errors.write(f"{stamp()}[{request_id(self._connection)}] {line}: {message}\n{trace}")
             self._errors.flush()
         except (OSError, ValueError):
             pass  # a full disk or a closed pipe must not cost the client its answer

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from mpm_worker import compiled
-from mpm_worker.http.response import error_response
+from mpm_worker.http.response import content_length, error_response
 from mpm_worker.wsgi.exchange import Exchange, Outcome
 from mpm_worker.wsgi.incoming import Incoming
 
@@ -101,10 +101,10 @@ def _close(result: Any, exchange: Exchange) -> None:
 
 
 def reject(sock: socket.socket, error: ProtocolError) -> int:
-    """Sends the answer that names the broken rule; the bytes sent, 0 when the client is gone."""
+    """Sends the answer that names the broken rule; the bytes of its content, 0 when the client is gone."""
     answer = error_response(error)
     try:
         sock.sendall(answer)
     except OSError:
         return 0
-    return len(answer)
+    return content_length(answer)

@@ -1,0 +1,66 @@
+"""What the logs say of refused and failed requests, and when it was."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+APPS = Path(__file__).parent / "apps"
+
+
+def test_the_bytes_of_every_answer_are_those_of_its_content(start, tmp_path, mpm: str) -> None:
+    log = tmp_path / "log"
+    options = ("--mpm", mpm, "--processes", "1", "--access-log", str(log), "--access-log-format", "json")
+    worker = start(*options, app="told:app")
+    lengths = []
+    for request in (
+        b"GET /fail HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"HEAD /fail HTTP/1.0\r\n\r\n",
+    ):
+        with (
+            socket.create_connection(("127.0.0.1", worker.port), timeout=60) as sock,
+            sock.makefile("rb") as file,
+        ):
+            sock.sendall(request)
+            lengths.append(len(file.read().partition(b"\r\n\r\n")[2]))
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    assert [json.loads(line)["bytes"] for line in log.read_text().splitlines()] == lengths
+    assert lengths[0] > 0
+    assert lengths[1] > 0
+    assert lengths[2] == 0
+
+
+def test_lines_of_an_error_log_in_a_file_begin_with_the_time(tmp_path) -> None:
+    path = tmp_path / "errors"
+    options = ("--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--chdir", str(APPS), "told:app")
+    with path.open("wb") as file:
+        process = subprocess.Popen([sys.executable, "-P", "-m", "mpm_worker", *options], stderr=file)
+    try:
+        port = int(_await(path, r"listening on http://127\.0\.0\.1:(\d+)")[1])
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+            connection.request("GET", "/fail")
+            assert connection.getresponse().status == 500
+        when = r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+        _await(path, rf"{when} mpm-worker starting told:app")
+        _await(path, rf"{when} \[\S+\] GET /fail: the application failed")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _await(path: Path, pattern: str) -> re.Match[str]:
+    end = time.monotonic() + 60
+    while (match := re.search(pattern, path.read_text())) is None:
+        assert time.monotonic() < end, path.read_text()
+        time.sleep(0.05)
+    return match
