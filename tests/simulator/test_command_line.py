@@ -90,6 +90,16 @@ def test_spec_bounds_the_pods_and_slots_can_override_it(trace: Path, tmp_path: P
     assert figures(*arguments, "--slots", 5)["peak_pods"] == 4
 
 
+@pytest.mark.parametrize("change", ["replicas: 1", "paused: true"])
+def test_pods_set_by_hand_stay_and_so_do_those_of_a_paused_webserver(
+    trace: Path, tmp_path: Path, change: str
+) -> None:
+    spec = tmp_path / "shop.yaml"
+    spec.write_text(SPEC.replace("{threads", "{startServers: 1, threads") + f"  {change}\n")
+    told = figures("--trace", trace, "--spec", spec, "--service-ms", 1000)
+    assert told["pod_seconds"] == 60
+
+
 def test_table_and_picture(trace: Path, tmp_path: Path) -> None:
     result = mpm_simulate("--trace", trace, "--plot", tmp_path / "run.svg")
     assert result.exit_code == 0

@@ -175,7 +175,8 @@ def simulate(
         sys.exit(_replay(replay_file))
     assert trace_file is not None
     rates = _trace(trace_file)
-    effective, corrections = normalise(_spec(spec_file, slots))
+    spec = _spec(spec_file, slots)
+    effective, corrections = normalise(spec)
     scenario = Scenario(
         service_s=service_ms / 1000,
         distribution=Distribution(service_dist),
@@ -189,7 +190,8 @@ def simulate(
         cpu_s=cpu_ms / 1000,
     )
     ring = Ring()
-    result = run(rates, effective, scenario, plan if dump_file is None else _kept(ring, warm_up))
+    policy = _of(spec, plan if dump_file is None else _kept(ring, warm_up))
+    result = run(rates, effective, scenario, policy)
     if dump_file is not None:
         _write(dump_file, dump(ring.of(), ring.latest), "a path for a JSON file")
     if plot is not None:
@@ -246,6 +248,19 @@ def _with_slots(spec: WebServerSpec, slots: int) -> WebServerSpec:
             thread_limit=limit if spec.mpm.thread_limit else None,
         )
     return msgspec.structs.replace(spec, mpm=mpm)
+
+
+def _of(spec: WebServerSpec, policy: Policy) -> Policy:
+    """Return the policy for a WebServer whose pods may be set by hand, or that may be paused."""
+    if spec.replicas is None and not spec.paused:
+        return policy
+
+    def set_by_hand(snapshot: Snapshot, now: float) -> Plan:
+        return policy(
+            msgspec.structs.replace(snapshot, manual_replicas=spec.replicas, paused=spec.paused), now
+        )
+
+    return set_by_hand
 
 
 def _kept(ring: Ring, warm_up: int) -> Policy:
