@@ -214,7 +214,7 @@ def test_a_bad_certificate_is_told_and_the_old_one_goes_on(secure, pair, tmp_pat
     old = der(pair[0])
     with open(pair[0], "w") as file:
         file.write("no certificate\n")
-    worker.await_line(r"--tls-certificate \S+, .*; the certificate from before goes on")
+    worker.await_line(r"--tls-certificate \S+: .*; the certificate from before goes on")
     assert shown_certificate(worker) == old
     worker.signal(signal.SIGHUP)  # new processes have the old one too
     worker.await_board(lambda board: board["generation"] == 1 and board["servers"] == 1)
@@ -263,7 +263,9 @@ def test_load_during_new_certificates_loses_nothing(secure, pair, tmp_path, mpm:
             ["--tls-certificate", "{certificate}", "--tls-key", "/nowhere.pem"],
             "--tls-key /nowhere.pem: No such",
         ),
-        (["--tls-certificate", "{key}", "--tls-key", "{key}"], "expected a PEM chain and its key"),
+        (["--tls-certificate", "{key}", "--tls-key", "{key}"], "--tls-certificate {key}: there is no cert"),
+        (["--tls-certificate", "{certificate}"], "--tls-key {certificate}: there is no key in it"),
+        (["--tls-certificate", "{certificate}", "--tls-key", "{other}"], "the key is another certificate's"),
         (
             ["--tls-certificate", "{certificate}", "--tls-min-version", "1.1"],
             "--tls-min-version: expected 1.2 or 1.3",
@@ -271,11 +273,15 @@ def test_load_during_new_certificates_loses_nothing(secure, pair, tmp_path, mpm:
         (["--bind", "https://127.0.0.1:0"], "https needs --tls-certificate"),
     ],
 )
-def test_a_mistake_is_told_and_ends_with_2(run_to_the_end, pair, options: list[str], words: str) -> None:
-    filled = [option.format(certificate=pair[0], key=pair[1]) for option in options]
+def test_a_mistake_is_told_and_ends_with_2(
+    run_to_the_end, pair, tmp_path, options: list[str], words: str
+) -> None:
+    _, other = make_certificate(tmp_path / "other")
+    files = {"certificate": pair[0], "key": pair[1], "other": other}
+    filled = [option.format(**files) for option in options]
     code, said = run_to_the_end("--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", *filled, "a:b")
     assert code == 2
-    assert words in said
+    assert words.format(**files) in said
     assert "Traceback" not in said
 
 

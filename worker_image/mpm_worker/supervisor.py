@@ -386,6 +386,7 @@ class Supervisor:
         if self.options.preload:
             say("the application was preloaded: new servers have its code of the start, too")
         self.brood.restart()
+        say(f"graceful restart: servers of generation {self.brood.generation} replace those that are there")
 
     def _reload_certificates(self) -> None:
         certificates = self.listeners.certificates

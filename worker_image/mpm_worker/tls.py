@@ -15,6 +15,7 @@ VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 _PLAIN_HTTP: Final = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")
 _PLAIN_ANSWER: Final = b"400 Bad Request: this port speaks HTTPS, and plain HTTP was sent to it\n"
+_REASONS: Final = {"KEY_VALUES_MISMATCH": "the key is another certificate's"}
 _RECORDS: Final = 1024
 """Records taken in one go: a client may send a byte in each."""
 
@@ -139,12 +140,8 @@ class Certificates:
         return tuple(found)
 
     def _load(self) -> ssl.SSLContext:
-        for path, option in ((self._certificate, "--tls-certificate"), (self._key, "--tls-key")):
-            try:
-                with open(path, "rb"):
-                    pass
-            except OSError as error:
-                raise OptionError(f"{option} {path}: {error.strerror}") from None
+        _look_for(b"CERTIFICATE-----", self._certificate, "--tls-certificate", "certificate")
+        _look_for(b"PRIVATE KEY-----", self._key, "--tls-key", "key")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sslsocket_class = TlsSocket
         context.minimum_version = VERSIONS[self._least]
@@ -155,9 +152,20 @@ class Certificates:
             reason = getattr(error, "reason", None) or str(error)
             raise OptionError(
                 f"--tls-certificate {self._certificate}, --tls-key {self._key}: expected a PEM chain and its "
-                f"key without a password ({reason})"
+                f"key without a password ({_REASONS.get(reason, reason)})"
             ) from None
         return context
+
+
+def _look_for(mark: bytes, path: str, option: str, name: str) -> None:
+    """OpenSSL tells a file of another kind from a broken one by the line of its source."""
+    try:
+        with open(path, "rb") as file:
+            found = mark in file.read(1 << 20)
+    except OSError as error:
+        raise OptionError(f"{option} {path}: {error.strerror}") from None
+    if not found:
+        raise OptionError(f"{option} {path}: there is no {name} in it, as PEM has them")
 
 
 def _no_password() -> str:
