@@ -210,6 +210,15 @@ def test_another_scaler_of_the_deployment_is_left_alone_and_named(shop: Stage) -
     shop.kubectl("delete", "hpa", "theirs")
     shop.ready(3)
 
+    def overwritten() -> list[str]:
+        return [event["message"] for event in shop.all("events") if event["reason"] == "ReplicasOverwritten"]
+
+    assert not overwritten(), "a conflict is told as such"
+    shop.kubectl("scale", "deployment", "shop", "--replicas=5")
+    shop.until(overwritten, 30, "the event")
+    assert "from 3 to 5" in overwritten()[0]
+    shop.ready(3)
+
 
 def test_corrections_are_shown_in_the_condition_and_as_an_event(shop: Stage) -> None:
     shop.patch({"spec": {"mpm": {"minSpareThreads": 50, "maxSpareThreads": 10}}})

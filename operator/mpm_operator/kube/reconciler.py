@@ -25,6 +25,7 @@ from . import metrics
 from . import status as shown
 from .enforce import EXPECTED, Enforcer, InForce
 from .execute import PodsRefused, StepFailed
+from .replicas import Left
 from .resources import DEPLOYMENTS, WEBSERVERS, uid_of
 from .verdict import Defect, Verdict, defect, said_of
 
@@ -65,6 +66,8 @@ class _Known:
     refusal: str = ""
     """What pods refused last time; logged when it changes, for it is tried again every turn."""
     defect: Defect | None = None
+    left: Left | None = None
+    """The replicas that the last turn found, and those it asked for."""
     _asked: tuple[Object, tuple[WebServerSpec, Effective, tuple[Correction, ...]]] | None = None
 
     def asked(self, server: Object) -> tuple[WebServerSpec, Effective, tuple[Correction, ...]]:
@@ -192,6 +195,11 @@ class Reconciler:
             nonlocal verdict
             verdict = await self._resize(key, spec, snapshot, plan, verdict)
 
+        deployment = self._tools.caches[DEPLOYMENTS].get(key.namespace, key.name)
+        overwritten = known.left.overwritten(deployment) if known.left is not None else None
+        if overwritten is not None and not (snapshot.paused or snapshot.foreign_scaler):
+            await self._tools.recorder.note(server, overwritten)
+        known.left = Left.of(deployment, plan.replicas)
         if not snapshot.paused:
             secrets = self._tools.keys.of(known.uid).secrets
             may_scale = not snapshot.foreign_scaler
