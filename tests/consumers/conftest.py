@@ -48,6 +48,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         started.append(worker)
         answers(f"http://127.0.0.1:{worker.admin_port}/readyz")
         worker.ask(5)
+        worker.await_rest()
         return worker
 
     yield begin

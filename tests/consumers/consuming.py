@@ -43,6 +43,16 @@ class Worker(WorkerProcess):
         for _ in range(count):
             assert len(read(f"http://127.0.0.1:{self.port}/")) == 3000
 
+    def await_rest(self) -> None:
+        """Every server is there, and the last connection is closed: what is read twice says the same."""
+        self.await_board(
+            lambda board: (
+                board["workers"]["idle"]
+                == board["settings"]["processes"] * board["settings"]["threadsPerChild"]
+                and not board["connections"]["open"]
+            )
+        )
+
     def auto(self) -> dict[str, str]:
         return fields(read(self.auto_url))
 

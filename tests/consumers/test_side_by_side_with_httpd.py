@@ -87,15 +87,16 @@ def both(
     worker.ask(25)
     for _ in range(30):
         assert len(read(f"{theirs}/index.html")) == 3000
-    until_a_second_old(f"{theirs}/server-status?auto", worker.auto_url)
+    until_at_rest(f"{theirs}/server-status?auto", 3)  # the fourth answers
+    until_at_rest(worker.auto_url, 4)
     return read(f"{theirs}/server-status?auto"), read(worker.auto_url)
 
 
-def until_a_second_old(*urls: str) -> None:
-    """Averages over no time are left out by both."""
+def until_at_rest(url: str, idle: int) -> None:
+    """And a second old: averages over no time are left out by both."""
     end = time.monotonic() + 60
-    while not all(int(fields(read(url))["Uptime"]) for url in urls):
-        assert time.monotonic() < end, "an uptime does not grow"
+    while not (int((page := fields(read(url)))["Uptime"]) and int(page["IdleWorkers"]) == idle):
+        assert time.monotonic() < end, page
         time.sleep(0.1)
 
 

@@ -23,6 +23,7 @@ class Site(WorkerProcess):
     def __init__(self, module: str, mpm: str, spools: Path) -> None:
         self.module = module
         size = ("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "5")
+        size += ("--keep-alive-timeout", "60")
         super().__init__(
             *size,
             *("--spool-dir", str(spools), "--chdir", str(SITES), f"{module}:application"),

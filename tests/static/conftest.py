@@ -109,6 +109,7 @@ class Worker(WorkerProcess):
 
     def __init__(self, folder: Path, mpm: str) -> None:
         size = ("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "2")
+        size += ("--keep-alive-timeout", "60")
         files = ("--static", f"/static={folder}/site", "--static", f"/files/deep/={folder}/site/sub")
         super().__init__(*size, *files, "--chdir", os.path.dirname(__file__), "refusing:app")
 
