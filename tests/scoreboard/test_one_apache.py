@@ -81,6 +81,7 @@ def test_the_page_has_a_row_a_pod_and_marks_a_silent_one(frame: Frame, line: Cal
     assert "<td>11.0!</td>" in text
     assert "<td>0.0</td>" in text
     assert "shop-late" not in page(merged, table=False)
+    assert "Server load" not in text  # there is none of many nodes
 
 
 def test_a_webserver_without_pods_has_a_page(frame: Frame) -> None:

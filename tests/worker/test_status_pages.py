@@ -76,6 +76,21 @@ def test_html_with_key_table_and_refresh(worker) -> None:
     assert worker.admin("/server-status?refresh=nan")[1]["Refresh"] == "10"
 
 
+def test_who_asks_for_the_head_of_the_stream_gets_no_lines(worker) -> None:
+    """What follows on the connection is the answer to the next request."""
+    with socket.create_connection(("127.0.0.1", worker.admin_port), timeout=60) as sock:
+        sock.sendall(b"HEAD /scoreboard?watch HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        text = b""
+        while piece := sock.recv(65536):
+            text += piece
+    first, second, body = text.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"application/x-ndjson" in first
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b"ok\n"
+
+
 def test_metrics_follow_the_conventions(worker) -> None:
     _, headers, body = worker.admin("/metrics")
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")

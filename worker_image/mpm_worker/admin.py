@@ -265,9 +265,9 @@ class Admin:
 
     def _answer(self, client: _Client, request: Request, answer: Answer) -> None:
         client.answered = True
-        client.streaming = answer.stream
+        client.streaming = answer.stream and request.method != "HEAD"
         client.chunked = request.version == (1, 1)
-        client.last = not answer.stream and not request.keep_alive
+        client.last = not client.streaming and not request.keep_alive
         length = None if answer.stream else len(answer.body)
         more = answer.headers
         if answer.stream and client.chunked:

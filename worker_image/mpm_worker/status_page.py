@@ -74,7 +74,8 @@ def _counters(view: View) -> Iterator[str]:
     yield f"Parent Server Config. Generation: {view.generation + 1}"
     yield f"Parent Server MPM Generation: {view.generation}"
     yield f"Server uptime: {duration(view.uptime)}"
-    yield f"Server load: {' '.join(f'{average:.2f}' for average in view.load_average)}"
+    if min(view.load_average) >= 0:
+        yield f"Server load: {' '.join(f'{average:.2f}' for average in view.load_average)}"
     yield (
         f"Total accesses: {totals.accesses} - Total Traffic: {traffic(totals.sent)} - "
         f"Total Duration: {totals.busy_ms}"

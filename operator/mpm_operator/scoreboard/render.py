@@ -113,4 +113,4 @@ def _row(pod: PodLine, board: Board) -> str:
     cells += [f"{age:.1f}{'!' if age > SILENT_SECONDS else ''}"]
     letters = status_page.wrapped(pod.letters(board.frame.slots_per_pod))
     shown_cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
-    return f"<tr>{shown_cells}<td><pre>{letters}</pre></td></tr>\n"
+    return f'<tr>{shown_cells}<td><pre style="margin: 0">{letters}</pre></td></tr>\n'
