@@ -274,7 +274,7 @@ class Admin:
             more += (("Transfer-Encoding", "chunked"),)
         head = _head(answer.status, self._server, answer.type, length, close=client.last, more=more)
         body = b"" if request.method == "HEAD" else answer.body
-        self._send(client, head + (_chunk(body) if answer.stream and client.chunked else body))
+        self._send(client, head + (_chunk(body) if client.streaming and client.chunked else body))
 
     def _send(self, client: _Client, data: bytes) -> None:
         client.unsent += data
