@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from mpm_operator.core.plan import Condition, ConditionStatus, Plan
-from mpm_operator.core.snapshot import PodState
+from mpm_operator.core.planner import plan
+from mpm_operator.core.snapshot import Pod, PodPhase, PodState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,3 +90,30 @@ def test_a_template_that_was_taken_back_is_no_progress_and_not_ready(world: Call
     assert [note.reason for note in decided.notes] == ["RolledBack"]
     w.extra["rolled_back"] = ""
     assert condition(w.step(), "Ready").reason == "Serving", "over when it is"
+
+
+def test_a_pod_that_somebody_deletes_is_no_failure_before_the_watch_shows_it(
+    world: Callable[..., Any],
+) -> None:
+    w = world(BAND | {"startServers": 1}, startup=1.0)
+    w.load = 2
+    w.run(10)
+    (pod,) = w.living
+    pod.state = PodState.STOPPING
+    decided = w.step()
+    assert w.seen.pods[0].phase is PodPhase.READY, "the scoreboard said it first"
+    assert "PodsFailing" not in {one.reason for one in decided.conditions} | {decided.decision.reason}
+    assert [note for note in decided.notes if note.severity == "Warning"] == []
+    assert decided.desired == 1, "its ReplicaSet makes another"
+
+
+def test_what_fails_is_told_as_it_is_now(world: Callable[..., Any]) -> None:
+    w = world(BAND, startup=1.0)
+    w.load = 2
+    w.run(10)
+    for trouble in ("ImagePullBackOff: no such image", "Unschedulable: 0/1 nodes"):
+        seen = replace(w.snapshot(), memory=w.memory)
+        pods = (*seen.pods, Pod("new", PodPhase.FAILED, w.now, trouble=trouble))
+        decided = plan(replace(seen, pods=pods), w.now)
+        w.memory = decided.memory
+        assert condition(decided, "Progressing").message == trouble

@@ -13,6 +13,7 @@ from .explain import plural
 from .grants import is_settling
 from .plan import Condition, ConditionStatus, Note
 from .sizing import SILENT_SHARE
+from .survey import is_ending
 from .victims import is_overdue
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def troubles(
             "PodsFailing", "more pods fail than serve; no more are made until they start"
         )
     failing = [pod for pod in snapshot.pods if pod.trouble]
-    if failing or seen.broken:
+    if failing or not all(is_ending(pod) for pod in seen.broken):
         words = sorted({pod.trouble for pod in failing if pod.trouble})[:3]
         found["PodsFailing"] = Trouble(
             "PodsFailing",
@@ -156,7 +157,7 @@ def episodes(
         if old is None or old.trouble.reason != trouble.reason:
             notes.append(Note("Warning", trouble.reason, trouble.message))
             old = None
-        same = old is not None and trouble.number <= old.trouble.number * 1.2
+        same = old is not None and 0 < trouble.number <= old.trouble.number * 1.2
         lasting[name] = Episode(now, old.trouble if old is not None and same else trouble)
     return lasting, tuple(notes)
 

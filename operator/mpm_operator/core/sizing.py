@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from .survey import is_silent
+from .survey import is_ending, is_silent
 from .victims import choose, is_marked
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ def grow(snapshot: Snapshot, seen: Survey, base: Base, missing: int) -> Size:
         ("ServerLimit", server_room - seen.living - len(seen.terminating)),
     ]
     if len(seen.broken) > len(seen.accepting) and base.pods >= effective.min_replicas:
-        # httpd's sick children: what cannot start is not helped by more of it.
-        bounds.append(("PodsFailing", 0))
+        # httpd's sick children: what cannot start is not helped by more of it. Who ends is replaced anyway.
+        sick = not all(is_ending(pod) for pod in seen.broken)
+        bounds.append(("PodsFailing" if sick else "Draining", 0))
     bound, create = "", wanted
     for name, most in bounds:
         if create > max(0, most):
