@@ -1,4 +1,4 @@
-"""Signed control calls: the signature, the keys, and what a call may change.
+"""Signed control calls: the signature and the keys.
 
 Nothing here reads a clock: a call is bound to one life of one pod by `boot` and cannot be repeated
 because its number must grow.
@@ -6,10 +6,9 @@ because its number must grow.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,14 +32,6 @@ def sign(key: bytes, pod_uid: str, boot: str, sequence: int, method: str, path: 
 
 class Refused(Exception):
     """A call without a valid signature; the text is the reason."""
-
-
-class BadChange(Exception):
-    """A signed call that asks for what cannot be."""
-
-    def __init__(self, reason: str, name: str = "") -> None:
-        super().__init__(reason)
-        self.name = name
 
 
 class Keys:
@@ -129,90 +120,3 @@ def verify(call: Call, keys: Mapping[int, bytes], pod_uid: str, boot: str, last:
     if sequence <= last:
         raise Refused(f"the sequence number must be greater than {last}")
     return sequence, fitting[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What control can change while the worker runs; the names are those of the scoreboard."""
-
-    threadsPerChild: int
-    processes: int
-    timeoutSeconds: float
-    keepAlive: bool
-    keepAliveTimeoutSeconds: float
-    maxKeepAliveRequests: int
-    limitRequestBodyBytes: int
-    maxConnectionsPerChild: int
-    maxRssBytes: int
-    """-1: what the memory limit leaves."""
-    requestTimeoutSeconds: float
-    gracefulShutdownTimeoutSeconds: float
-    asyncRequestWorkerFactor: float
-
-
-_FRACTIONS = {
-    "timeoutSeconds",
-    "keepAliveTimeoutSeconds",
-    "requestTimeoutSeconds",
-    "gracefulShutdownTimeoutSeconds",
-    "asyncRequestWorkerFactor",
-}
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "timeoutSeconds": (0.1, 86400),
-    "keepAliveTimeoutSeconds": (0, 86400),
-    "maxKeepAliveRequests": (0, 1 << 31),
-    "limitRequestBodyBytes": (0, 1 << 50),
-    "maxConnectionsPerChild": (0, 1 << 31),
-    "maxRssBytes": (-1, 1 << 50),
-    "requestTimeoutSeconds": (0, 86400),
-    "gracefulShutdownTimeoutSeconds": (0, 86400),
-    "asyncRequestWorkerFactor": (0.1, 10000),
-}
-
-
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The body of a call: a JSON object, or nothing for an empty one.
-
-    :raises BadChange: it is something else
-    """
-    try:
-        document = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise BadChange(f"the body is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise BadChange("the body must be a JSON object")
-    return document
-
-
-def parse_changes(document: dict[str, Any], thread_limit: int, process_limit: int) -> dict[str, Any]:
-    """The changes a `PUT /control` asks for, each in its bounds.
-
-    :raises BadChange: the first that is not; then none may be applied
-    """
-    bounds = _BOUNDS | {
-        "threadsPerChild": (1, thread_limit),
-        "threadsCeiling": (1, thread_limit),
-        "processes": (1, process_limit),
-    }
-    known = {*bounds, "keepAlive"}
-    for name, value in document.items():
-        if name not in known:
-            raise BadChange(f"unknown field; known are {', '.join(sorted(known))}", name)
-        if name == "keepAlive":
-            if not isinstance(value, bool):
-                raise BadChange("expected true or false", name)
-            continue
-        number(name, value, *bounds[name], whole=name not in _FRACTIONS)
-    return document
-
-
-def number(name: str, value: Any, least: float, most: float, *, whole: bool) -> float:
-    """A JSON number in its bounds, both included.
-
-    :raises BadChange: it is not one
-    """
-    kinds = (int,) if whole else (int, float)
-    usable = isinstance(value, kinds) and not isinstance(value, bool)
-    if not usable or not least <= value <= most:  # neither NaN nor an infinity is between two numbers
-        raise BadChange(f"expected a {'whole ' if whole else ''}number from {least:g} to {most:.0f}", name)
-    return value  # type: ignore[no-any-return]

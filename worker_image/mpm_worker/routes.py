@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from mpm_worker import __version__, procfs, status
 from mpm_worker.admin import Answer
-from mpm_worker.control import BadChange, Call, Refused, number, parse_changes, parse_object, verify
+from mpm_worker.control import Call, Refused, verify
 from mpm_worker.letters import code
 from mpm_worker.metrics import metrics
 from mpm_worker.observe import letters_of
 from mpm_worker.scoreboard import LINE, TEXT, Server
+from mpm_worker.settings import BadChange, number, parse_changes, parse_object
 from mpm_worker.status_page import page
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Routes:
             "threadsPerChild": supervisor.threads,
             "threadsCeiling": supervisor.ceiling,
             "threadLimit": supervisor.options.thread_limit,
-            "settings": supervisor.settings_document(),
+            "settings": supervisor.settings.document(),
             "workers": {"busy": load.busy, "idle": load.idle, "total": load.total, "queue": load.queue},
             "backlog": {
                 "depth": load.backlog.depth,

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import socket
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mpm_worker import compiled
@@ -19,7 +18,7 @@ from mpm_worker.app import AppError, preload
 from mpm_worker.brood import Brood, NoChild, wake
 from mpm_worker.burst import Burst
 from mpm_worker.child import READY
-from mpm_worker.control import Keys, Settings
+from mpm_worker.control import Keys
 from mpm_worker.drain import Drain
 from mpm_worker.hooks import Hooks
 from mpm_worker.observe import Arrivals, Load, Observer
@@ -28,6 +27,8 @@ from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
 from mpm_worker.say import say
 from mpm_worker.scoreboard import Live, Phase, Scoreboard
+from mpm_worker.settings import at_start, publish
+from mpm_worker.signals import Signals
 from mpm_worker.start import rows_of
 from mpm_worker.wear import Watch
 
@@ -74,20 +75,7 @@ class Supervisor:
         self.notifier = ports.notifier
         self.board = Scoreboard(rows_of(options), options.thread_limit, extended=options.extended_status)
         self.keys = Keys(options.control_keys)
-        self.settings = Settings(
-            threadsPerChild=options.threads,
-            processes=options.processes,
-            timeoutSeconds=options.timeout,
-            keepAlive=options.keep_alive,
-            keepAliveTimeoutSeconds=options.keep_alive_timeout,
-            maxKeepAliveRequests=options.max_keep_alive_requests,
-            limitRequestBodyBytes=options.limit_request_body,
-            maxConnectionsPerChild=options.max_connections_per_child,
-            maxRssBytes=-1 if options.max_rss is None else options.max_rss,
-            requestTimeoutSeconds=options.request_timeout,
-            gracefulShutdownTimeoutSeconds=options.graceful_timeout,
-            asyncRequestWorkerFactor=options.async_request_worker_factor,
-        )
+        self.settings = at_start(options)
         self.threads = self.ceiling = options.threads
         self.sequence = self.key_version = self.unauthorized = self.line = 0
         self.ever_ready = False
@@ -106,8 +94,7 @@ class Supervisor:
         self._drained = self._told_full = False
         self._edges: dict[str, float] = {}
         self._due = self._tick_due = 0.0
-        self._bell, self._bell_in = socket.socketpair()
-        self._signals: dict[int, Callable[[], object]] = {
+        actions: dict[int, Callable[[], object]] = {
             signal.SIGTERM: self.stop,
             signal.SIGWINCH: self.stop,
             signal.SIGINT: self.drain.cut,
@@ -119,6 +106,7 @@ class Supervisor:
             signal.SIGTTOU: lambda: self.change({"processes": max(self.settings.processes - 1, 1)}),
             signal.SIGCHLD: lambda: None,
         }
+        self._signals = Signals(actions, self._look_at_once)
 
     # -- the loop
 
@@ -133,7 +121,7 @@ class Supervisor:
             say(f"{self.options.app} cannot be started: {error}")
             self.admin.close()
             return EXIT_NO_CHILD
-        self._catch_signals()
+        self._signals.catch(self.selector)
         self._write_settings()
         try:
             while not self.drain.over:
@@ -205,6 +193,9 @@ class Supervisor:
         stale = any(one.generation < brood.generation for one in brood.staying())
         status = f"{self.state}: {load.busy} busy, {load.idle} idle, {load.queue} waiting"
         self.notifier.tell(self.state, reloading=stale, status=status)
+
+    def _look_at_once(self) -> None:
+        self._due = 0.0
 
     def soon(self) -> None:
         """Look again within milliseconds."""
@@ -357,27 +348,11 @@ class Supervisor:
         return old != (self.settings, self.ceiling)
 
     def _write_settings(self) -> None:
-        settings, live = self.settings, self.board.live
-        live[Live.THREADS] = self.threads
-        live[Live.TIMEOUT] = round(settings.timeoutSeconds * 1000)
-        live[Live.KEEP_ALIVE] = settings.keepAlive
-        live[Live.KEEP_ALIVE_TIMEOUT] = _milliseconds(settings.keepAliveTimeoutSeconds)
-        live[Live.MAX_KEEP_ALIVE_REQUESTS] = settings.maxKeepAliveRequests
-        live[Live.LIMIT_REQUEST_BODY] = settings.limitRequestBodyBytes
-        live[Live.MAX_CONNECTIONS_PER_CHILD] = settings.maxConnectionsPerChild
-        live[Live.MAX_RSS] = settings.maxRssBytes
-        live[Live.REQUEST_TIMEOUT] = _milliseconds(settings.requestTimeoutSeconds)
-        live[Live.ASYNC_FACTOR] = round(settings.asyncRequestWorkerFactor * 1000)
-        self.brood.wanted = settings.processes
+        publish(self.settings, self.board.live)
+        self.board.live[Live.THREADS] = self.threads
+        self.brood.wanted = self.settings.processes
         self.brood.wake_all()
         self.soon()
-
-    def settings_document(self) -> dict[str, Any]:
-        """Whole numbers without a point: a line of the stream has about 1 KiB."""
-        return {
-            name: int(value) if isinstance(value, float) and value.is_integer() else value
-            for name, value in asdict(self.settings).items()
-        }
 
     def restart(self) -> None:
         """Replace the processes by new ones, with the certificates of now."""
@@ -416,23 +391,6 @@ class Supervisor:
 
     # -- descriptors
 
-    def _catch_signals(self) -> None:
-        self._bell.setblocking(False)
-        self._bell_in.setblocking(False)
-        for number in self._signals:
-            signal.signal(number, _ignore)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        signal.set_wakeup_fd(self._bell_in.fileno(), warn_on_full_buffer=False)
-        self.selector.register(self._bell, selectors.EVENT_READ, self._signalled)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
-
-    def _signalled(self, _: int) -> None:
-        for number in self._bell.recv(4096):
-            action = self._signals.get(signal.Signals(number))
-            if action is not None:
-                action()
-        self._due = 0.0
-
     def _adopt(self, process: Process) -> None:
         def hear(_: int) -> None:
             self._hear(process)
@@ -464,14 +422,4 @@ class Supervisor:
         self.selector.close()
         self.notifier.close()
         self.admin.close()
-        self._bell.close()
-        self._bell_in.close()
-
-
-def _milliseconds(seconds: float) -> int:
-    """At least 1 of a time that is not 0: there 0 stands for something else."""
-    return max(round(seconds * 1000), int(seconds > 0))
-
-
-def _ignore(number: int, frame: object) -> None:
-    """The wake-up descriptor tells the loop; a handler must only exist."""
+        self._signals.close()

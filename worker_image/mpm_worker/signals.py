@@ -1,0 +1,46 @@
+"""Signals as events of the supervisor's loop: nothing is done in the middle of something else."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Signals:
+    """Calls the action of each signal that has come, then `after`, from the loop of a selector."""
+
+    def __init__(self, actions: Mapping[int, Callable[[], object]], after: Callable[[], None]) -> None:
+        self._actions, self._after = actions, after
+        self._bell, self._bell_in = socket.socketpair()
+        self._bell.setblocking(False)
+        self._bell_in.setblocking(False)
+
+    def catch(self, selector: selectors.BaseSelector) -> None:
+        """From now on; those that were held back come first."""
+        for number in self._actions:
+            signal.signal(number, _nothing)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._bell_in.fileno(), warn_on_full_buffer=False)
+        selector.register(self._bell, selectors.EVENT_READ, self._heard)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._actions)
+
+    def close(self) -> None:
+        """In a process that has handlers of its own."""
+        self._bell.close()
+        self._bell_in.close()
+
+    def _heard(self, _: int) -> None:
+        for number in self._bell.recv(4096):
+            action = self._actions.get(signal.Signals(number))
+            if action is not None:
+                action()
+        self._after()
+
+
+def _nothing(number: int, frame: object) -> None:
+    """The wake-up descriptor tells the loop; a handler must only exist."""
