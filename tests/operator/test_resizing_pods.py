@@ -203,20 +203,20 @@ def test_more_threads_get_more_memory_and_cpu_in_place(stage: Stage) -> None:
     failures = stage.load(3, 30)
     stage.patch({"spec": {"mpm": {"threadsPerChild": 100}}})
     wanted = resources(1, 100)
-    stage.until(lambda: container(stage)["resources"] == wanted, 15, "the resources in the pod")
+    stage.until(lambda: container(stage)["resources"] == wanted, 60, "the resources in the pod")
 
     def given() -> bool:
         (now,) = stage.boards()
         return bool(now["memory"]["limit"] == 640 * 2**20 and now["settings"]["threadsPerChild"] == 100)
 
-    stage.until(given, 30, "the supervisor to see its new limit")
+    stage.until(given, 60, "the supervisor to see its new limit")
     (after,) = stage.pods()
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["containerStatuses"][0]["restartCount"] == 0
     assert stage.boards()[0]["boot"] == board["boot"]
     stage.patch({"spec": {"mpm": {"threadsPerChild": 5}}})
     less = {"requests": resources(1, 5)["requests"], "limits": wanted["limits"]}
-    stage.until(lambda: container(stage)["resources"] == less, 15, "the requests to go down again")
+    stage.until(lambda: container(stage)["resources"] == less, 60, "the requests to go down again")
     stage.loads[0].terminate()
     assert not failures()
 
@@ -239,7 +239,7 @@ def test_nothing_is_resized_where_the_spec_says_otherwise(stage: Stage) -> None:
         return bool(board["settings"]["threadsPerChild"] == 100)
 
     for name in ("mine", "never"):
-        stage.until(lambda of=name: changed(of), 15, f"the threads of {name}")  # type: ignore[misc]
+        stage.until(lambda of=name: changed(of), 60, f"the threads of {name}")  # type: ignore[misc]
     sizes = {name: stage.pods(name)[0]["spec"]["containers"][0]["resources"] for name in ("mine", "never")}
     assert sizes == {"mine": own, "never": resources(1)}
 
@@ -261,13 +261,13 @@ def test_a_resize_that_the_node_has_no_room_for_is_told_and_serving_goes_on(stag
         ),
     )
     stage.until(
-        lambda: (stage.need("resourcequota", "small").get("status") or {}).get("used"), 15, "the quota"
+        lambda: (stage.need("resourcequota", "small").get("status") or {}).get("used"), 60, "the quota"
     )
     stage.patch({"spec": {"mpm": {"threadsPerChild": 200}}})
-    stage.until(lambda: "spec.scaling.resize" in stage.message("Accepted"), 20, "the condition")
+    stage.until(lambda: "spec.scaling.resize" in stage.message("Accepted"), 60, "the condition")
     assert stage.condition("Accepted") == ("True", "Corrected")
     assert "quota" in stage.message("Accepted")
     stage.until(
-        lambda: stage.boards()[0]["settings"]["threadsPerChild"] == 200, 20, "the threads nevertheless"
+        lambda: stage.boards()[0]["settings"]["threadsPerChild"] == 200, 60, "the threads nevertheless"
     )
     assert stage.pods()[0]["metadata"]["uid"] == pod["metadata"]["uid"]

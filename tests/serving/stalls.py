@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ def when_steady(test: Callable[..., None]) -> Callable[..., None]:
         test(*arguments, **options)
 
     return again
+
+
+def sleep_and_watch(seconds: float) -> float:
+    """Sleep for so long; return the longest time that the machine stood still in it."""
+    longest, now = 0.0, time.monotonic()
+    end = now + seconds
+    while now < end:
+        time.sleep(0.1)
+        before, now = now, time.monotonic()
+        longest = max(longest, now - before)
+    return longest
 
 
 def quick(seconds: float, took: Callable[[], float]) -> bool:
