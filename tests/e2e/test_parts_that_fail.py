@@ -71,7 +71,7 @@ def test_without_an_api_server_pods_serve_and_get_threads_and_the_operator_resum
                 took = stage.until(
                     "a thread more in a pod",
                     lambda: any(pod.lines[-1].threads > 4 for pod in stage.record.serving()),
-                    20,
+                    60,
                 )
                 time.sleep(max(0.0, 15 - took))  # longer than the operator trusts its lease
                 assert stage.record.seconds[-1]["requests"] > 0, "pods serve without an API server"
