@@ -164,7 +164,7 @@ def prepare(stage: Stage, code: str = APP, **spec: Any) -> None:
     stage.until(
         f"{least} ready pods", lambda: sum(pod.ready for pod in stage.record.pods.values()) >= least, 90
     )
-    stage.until("the Service to answer", stage.answers, 30)
+    stage.until("the Service to answer", stage.answers, 90)
 
 
 @contextmanager
