@@ -13,12 +13,12 @@ import pytest
 
 
 def _single(mpm: str) -> tuple[str, ...]:
-    return ("--mpm", mpm, "--processes", "1", "--threads", "2")
+    return ("--mpm", mpm, "--processes", "1", "--threads", "2", "--keep-alive-timeout", "60")
 
 
 def _await_end(pid: int) -> None:
     """Until it is gone, or nobody but its parent could tell."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while _state(pid) not in ("", "Z"):
         assert time.monotonic() < end, f"{pid} lives"
         time.sleep(0.05)
@@ -34,7 +34,7 @@ def _state(pid: int) -> str:
 @pytest.mark.parametrize("path", ["/return", "/exit"])
 def test_one_that_comes_back_from_its_request_ends_and_answers_nobody(start, mpm: str, path: str) -> None:
     worker = start(*_single(mpm), app="forks:app")
-    connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
     for _ in range(3):
         connection.request("GET", path)
         # Anything that a second process sent would be taken for the begin of the next response.
@@ -62,7 +62,7 @@ def test_one_that_stays_holds_neither_port_nor_connection(start, mpm: str) -> No
         pids += [pid for pid in _group(worker.process.pid) if pid not in (*pids, worker.child)]
         worker.signal(signal.SIGTERM)
         assert worker.exit_code() == 0
-        assert _state(pids[0]) == "S"
+        assert _state(pids[0]) not in ("", "Z")
         _is_free(worker.port)
     finally:
         for pid in pids:

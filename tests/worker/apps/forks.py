@@ -38,23 +38,23 @@ def _job() -> int:
     pid = os.fork()
     if not pid:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # whoever reads the log shall see its end
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     return pid
 
 
 def _terminated() -> int:
-    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
     process.start()
     process.terminate()
-    process.join(20)
+    process.join(60)
     return process.exitcode or 0
 
 
 def _interrupted() -> int:
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["sleep", "600"]) as process:
         process.send_signal(signal.SIGINT)
-        return process.wait(20)
+        return process.wait(60)
 
 
 def _broken() -> Iterator[bytes]:
