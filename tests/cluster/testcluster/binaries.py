@@ -75,6 +75,8 @@ PAUSE = Module("pause", "", ("pause",))
 MODULES = (PAUSE, ETCD, KUBERNETES, HELM)
 METRICS_SERVER = Module("metrics-server", "sigs.k8s.io/metrics-server", ("metrics-server",))
 """For the benchmark beside an HPA alone: built when it asks, and not by `tools`."""
+NETDATA = Module("netdata-apache", "", ("netdata-apache",))
+"""Netdata's reader of scoreboards, which Debian's netdata leaves out: built when its test asks."""
 
 
 def program(name: str) -> Path:

@@ -56,6 +56,18 @@ def agents() -> None:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def netdata() -> Path:
+    """The program with netdata's apache collector."""
+    try:
+        binaries.ensure(binaries.NETDATA)
+    except (ClusterError, OSError) as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    return binaries.NETDATA.directory / "netdata-apache"
+
+
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A fresh namespace; its deletion goes on in the background."""
