@@ -18,7 +18,9 @@ APPS = Path(__file__).parent / "apps"
 
 def test_the_bytes_of_every_answer_are_those_of_its_content(start, tmp_path, mpm: str) -> None:
     log = tmp_path / "log"
-    options = ("--mpm", mpm, "--processes", "1", "--access-log", str(log), "--access-log-format", "json")
+    # One slot, so that the lines come in the order of the requests.
+    options = ("--mpm", mpm, "--processes", "1", "--threads", "1")
+    options += ("--access-log", str(log), "--access-log-format", "json")
     worker = start(*options, app="told:app")
     lengths = []
     for request in (
