@@ -22,10 +22,10 @@ def app(environ, start_response):
 """
 
 FAULTY = """
-import mpm_worker.child
+import mpm_worker.serving
 from mpm_worker.http import Connection
 
-serve, receive = mpm_worker.child.serve, Connection.receive
+serve, receive = mpm_worker.serving.serve, Connection.receive
 
 def broken_serve(sock, connection, request, *rest):
     if request.path == "/serve":
@@ -37,7 +37,7 @@ def broken_receive(self, data):
         raise MemoryError
     receive(self, data)
 
-mpm_worker.child.serve, Connection.receive = broken_serve, broken_receive
+mpm_worker.serving.serve, Connection.receive = broken_serve, broken_receive
 
 def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])

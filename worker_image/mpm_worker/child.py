@@ -7,7 +7,6 @@ means that the supervisor is dead and nobody listens any more: the process exits
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import threading
@@ -15,7 +14,6 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mpm_worker.accessformat import More
 from mpm_worker.accesslog import AccessLog
 from mpm_worker.app import AppError, load_app
 from mpm_worker.client import Client
@@ -24,13 +22,14 @@ from mpm_worker.forked import Parting
 from mpm_worker.http import Connection
 from mpm_worker.live import LiveSettings
 from mpm_worker.options import EVENT, PREFORK, WORKER
-from mpm_worker.requestid import first_part, request_id
+from mpm_worker.requestid import first_part
 from mpm_worker.say import flush, say
-from mpm_worker.scoreboard import DNS, LOGGING, Live, Phase, Record, Scoreboard, Server
+from mpm_worker.scoreboard import Live, Phase, Record, Scoreboard, Server
+from mpm_worker.serving import serve_slot
 from mpm_worker.stack import Stacks
 from mpm_worker.wear import TRACE, Wear, spread
 from mpm_worker.wsgi import Server as Environment
-from mpm_worker.wsgi import Spooling, serve
+from mpm_worker.wsgi import Spooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,18 +37,14 @@ if TYPE_CHECKING:
 
     from mpm_worker.app import Application
     from mpm_worker.hooks import Hooks
-    from mpm_worker.http import Request
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
     from mpm_worker.passing import Inboxes
-    from mpm_worker.scoreboard import Slot
-    from mpm_worker.wsgi import Outcome
 
 EXIT_APP = 4
 """The application cannot be imported; trying again at once helps nobody."""
 
 READY, ALARM = b"r", b"a"
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 # Asked at each response, and a member of an enum costs more to find than its cell to read.
 _PHASE, _PRESSURE, _KEEP_ALIVE = int(Live.PHASE), int(Live.PRESSURE), int(Live.KEEP_ALIVE)
@@ -295,60 +290,6 @@ class Child:
             return min(live.timeout, max(live.keep_alive_timeout, _FIRST_REQUEST))
         return live.timeout
 
-    def shown(self, client: Client, request: Request) -> tuple[bytes, str]:
-        """Request and client for the scoreboard."""
-        if self.board.extended:
-            return _line(request).encode("latin-1", "replace"), _name(client)
-        return request.brief.encode("latin-1", "replace"), ""
-
-    def look_up(self, client: Client, slot: Slot) -> None:
-        """Find the client's name, once a connection; a client without one keeps its number.
-
-        The name is what the client's own DNS says: it is taken only in the letters of a host name, so that it
-        cannot write lines into the log.
-        """
-        connection = client.connection
-        if connection.peer is None or connection.host:
-            return
-        slot.state(DNS)
-        try:
-            name = socket.gethostbyaddr(connection.peer[0])[0]
-        except (OSError, UnicodeError):
-            name = ""
-        connection.host = name if _HOST_NAME.fullmatch(name) else connection.peer[0]
-
-    def logged(self, client: Client, request: Request | None, status: int, sent: int, slot: Slot) -> None:
-        if self.log is not None:
-            slot.state(LOGGING)
-            line = "-" if request is None else _line(request)
-            if self.log.wants_more:
-                self.log.add(_name(client), line, status, sent, self._more(client, request, slot))
-            else:
-                self.log.add(_name(client), line, status, sent)
-
-    def _more(self, client: Client, request: Request | None, slot: Slot) -> More:
-        cgi = {} if request is None else request.cgi
-        seconds = self.board.last[slot.index]
-        return More(
-            cgi.get("HTTP_REFERER", ""),
-            cgi.get("HTTP_USER_AGENT", ""),
-            cgi.get("HTTP_HOST", ""),
-            seconds,
-            # Only the event loop holds requests that have no slot: elsewhere they wait in the kernel.
-            max(0.0, slot.mark - seconds - client.since) if client.held else 0.0,
-            f"{self.row}-{slot.index - self.row * self.board.threads}",
-            request_id(client.connection),
-        )
-
-
-def _name(client: Client) -> str:
-    connection = client.connection
-    return connection.host or (connection.peer[0] if connection.peer else "")
-
-
-def _line(request: Request) -> str:
-    return f"{request.method} {request.target_text} HTTP/1.{request.version[1]}"
-
 
 def _software() -> str:
     from mpm_worker import __version__
@@ -369,44 +310,6 @@ def _model(name: str, child: Child) -> Any:
     from mpm_worker.mpm.prefork import Prefork
 
     return Prefork(child)
-
-
-def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Outcome:
-    """Run one request in a slot. What becomes of the connection is for its owner to do."""
-    if client.trusted and child.entrance is not None:
-        child.entrance.forward(client, request)
-    client.connection.serial = client.served
-    if child.options.hostname_lookups:
-        child.look_up(client, slot)
-    slot.request(*child.shown(client, request))
-    child.renew_timeout(client)
-    spool, client.spool = client.spool, None
-    outcome = serve(
-        client.sock,
-        client.connection,
-        request,
-        child.app,
-        child.environment,
-        child.live,
-        lambda: child.must_close(client),
-        spool,
-    )
-    if child.parting.happened:
-        _leave(request)
-    client.served += 1
-    slot.done(outcome.sent)
-    if child.log is not None:
-        child.logged(client, request, outcome.status, outcome.sent, slot)
-    return outcome
-
-
-def _leave(request: Request) -> NoReturn:
-    """The end of a fork of the application's that did not end by itself."""
-    say(
-        f"{request.method} {request.path}: a process that the application has forked came back from it and is"
-        " ended; os._exit() ends it in time"
-    )
-    os._exit(0)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -27,12 +27,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from mpm_worker import compiled
-from mpm_worker.child import serve_slot
 from mpm_worker.http import ProtocolError
 from mpm_worker.mpm.connections import Connections
 from mpm_worker.mpm.paths import ODD, Path, Paths
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DEAD, READ, STARTING
+from mpm_worker.serving import log_request, serve_slot
 from mpm_worker.wsgi import Outcome, reject
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class Event:
             outcome = Outcome(False, request.status, reject(client.sock, request))
             slot.done(outcome.sent)
             # Of a refused body the request is known, of a refused head it is not.
-            self._child.logged(client, client.request, request.status, outcome.sent, slot)
+            log_request(self._child, client, client.request, request.status, outcome.sent, slot)
             return outcome
         try:
             return serve_slot(self._child, client, request, slot)

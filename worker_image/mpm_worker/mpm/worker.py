@@ -15,11 +15,11 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from mpm_worker.child import serve_slot
 from mpm_worker.compiled import Waiter
 from mpm_worker.http import ProtocolError
 from mpm_worker.say import say
 from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ
+from mpm_worker.serving import log_request, serve_slot
 from mpm_worker.wsgi import reject
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: Waiter) -> 
         except ProtocolError as error:
             sent = reject(client.sock, error)
             slot.done(sent)
-            child.logged(client, None, error.status, sent, slot)
+            log_request(child, client, None, error.status, sent, slot)
             linger(client.sock, slot)
             return None
 
