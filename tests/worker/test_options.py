@@ -138,6 +138,9 @@ def test_two_workers_cannot_share_a_port(start) -> None:
         ("import missing_piece\n", "No module named 'missing_piece'"),
         ("ap = 1\n", "has no attribute 'app'; did you mean ap?"),
         ("app = 1\n", "not a WSGI callable"),
+        ("async def app(scope, receive, send): pass\n", "broken_shop:app is asynchronous (ASGI)"),
+        ("class A:\n async def __call__(self, *a): pass\napp = A()\n", "is asynchronous (ASGI)"),
+        ("def app(): return print\n", "one that makes an application is written broken_shop:app()"),
         ("def app(:\n", "SyntaxError"),
         ("import sys; sys.exit(0)\n", "SystemExit"),
         ("import os; os._exit(0)\n", "ended with exit code 0"),
@@ -172,6 +175,25 @@ def test_a_traceback_begins_in_the_application(tmp_path) -> None:
     assert lines[0] == "Traceback (most recent call last):"
     assert all("broken_shop.py" in line for line in lines if line.startswith("  File"))
     assert lines[-1] == "OSError: no database"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def app(environ, start_response): pass",
+        "def app(*arguments): pass",
+        "def app(environ, start_response=None, *, more=None): pass",
+        "class app:\n def __init__(self, environ, start_response): pass",
+        "class A:\n def __call__(self, environ, start_response): pass\n def run(self, e, s): pass\napp = A()",
+        "class A:\n def run(self, environ, start_response): pass\napp = A().run",
+        "import functools\ndef run(shop, environ, start_response): pass\napp = functools.partial(run, 1)",
+        "app = dict",
+    ],
+)
+def test_what_can_be_called_with_two_arguments_is_an_application(tmp_path, source: str) -> None:
+    (tmp_path / "fine_shop.py").write_text(source)
+    load_app.cache_clear()
+    in_folder(tmp_path, lambda: load_app("fine_shop:app"))
 
 
 def test_a_factory_is_called_once(start, tmp_path) -> None:

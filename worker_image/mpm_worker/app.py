@@ -6,6 +6,7 @@ import difflib
 import functools
 import gc
 import importlib
+import inspect
 import os
 import sys
 import threading
@@ -64,9 +65,23 @@ def load_app(name: str) -> Application:
             found = found()
         except BaseException as error:
             raise AppError(_told(error)) from None
+    _check(name, found)
+    return found  # type: ignore[no-any-return]
+
+
+def _check(name: str, found: Any) -> None:
+    """Tell mistakes that would else be a 500 for every request."""
     if not callable(found):
         raise AppError(f"{name} is of the type {type(found).__name__}, not a WSGI callable")
-    return found  # type: ignore[no-any-return]
+    own = getattr(found, "__code__", None)
+    code = own or getattr(type(found).__call__, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_COROUTINE:
+        raise AppError(f"{name} is asynchronous (ASGI); a WSGI application is expected")
+    if own is not None and own.co_argcount < 2 and not own.co_flags & inspect.CO_VARARGS:
+        raise AppError(
+            f"{name} takes fewer than two arguments, so it is no WSGI application; one that makes an"
+            f" application is written {name}()"
+        )
 
 
 def preload(name: str) -> None:
