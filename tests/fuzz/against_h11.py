@@ -20,6 +20,7 @@ STRICTER = {
     "two hexadecimal digits": "h11 does not look into the target",
     "%00": "h11 does not look into the target",
     "case-sensitive": "h11 passes any token; a method in small letters is a mistake or a probe",
+    "more than 64 letters": "h11 passes any token; nobody implements such a method (RFC 9112, 3: 501)",
     "CONNECT": "h11 serves proxies too",
     "is not served here": "h11 leaves the version to its user, who must answer 505",
     "without Host": "h11 asks for Host in 1.1 only, not in a higher minor version, which is served as 1.1",

@@ -275,6 +275,7 @@ cdef void fill(unsigned char *cell, Py_ssize_t width, bytes text) noexcept:
 # -- request heads
 
 cdef enum:
+    METHOD_MOST = 64
     HOST = 1
     CONNECTION = 4
 
@@ -324,7 +325,7 @@ cdef read_request_line(const char *text, Py_ssize_t eol):
     while 65 <= text[space] <= 90:
         space += 1
     at = query = eol - 9
-    if space == 0 or space + 1 >= at or text[space] != 32 or text[space + 1] != 47:
+    if space == 0 or space > METHOD_MOST or space + 1 >= at or text[space] != 32 or text[space + 1] != 47:
         return None
     if memcmp(text + at, b" HTTP/1.1", 9) != 0 or (space == 7 and memcmp(text, b"CONNECT", 7) == 0):
         return None

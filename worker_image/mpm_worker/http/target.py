@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from mpm_worker.http.errors import ProtocolError
 from mpm_worker.http.host import valid_host
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 
+_METHOD_MOST: Final = 64
+"""Longer than any name of a method is: the registry's longest has 17 letters (RFC 9110, 16.1)."""
+
 # The common case in one match: capitals, origin-form without an escape, one space each, HTTP/1.x.
-_COMMON = re.compile(r"([A-Z]+) ((/[!-\"$&->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.([0-9])").fullmatch
+_COMMON = re.compile(r"([A-Z]{1,64}) ((/[!-\"$&->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.([0-9])").fullmatch
 _SHAPE = re.compile(r"([!-~]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _METHOD = re.compile(TOKEN).fullmatch
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?").fullmatch
@@ -43,6 +46,8 @@ def _parse_uncommon(line: str) -> RequestLine:
         raise ProtocolError(400, "the method is not a token (RFC 9110, 9.1)")
     if version[5] != "1":
         raise ProtocolError(505, f"{version} is not served here: use HTTP/1.1 (RFC 9110, 2.5)")
+    if len(method) > _METHOD_MOST:
+        raise ProtocolError(501, f"no method has a name of more than {_METHOD_MOST} letters (RFC 9112, 3)")
     if method != method.upper():
         raise ProtocolError(501, "method names are case-sensitive and written in capitals (RFC 9110, 9.1)")
     path, query, authority = _parse_target(method, target)
