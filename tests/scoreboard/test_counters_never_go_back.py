@@ -62,7 +62,7 @@ def test_a_pod_heard_again_after_it_was_forgotten_is_not_counted_twice(line: Cal
         max_size=40,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_order_of_lines_lets_them_fall(
     line: Callable[..., Line], lines: list[tuple[str, str, int, int, bool]]
 ) -> None:
