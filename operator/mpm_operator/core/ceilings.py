@@ -128,8 +128,16 @@ def _who_say_the_same(seen: Survey, grants: Mapping[str, Grant], now: float) -> 
         report = pod.report
         if report is None or pod.name in grants:
             return pod.name
-        slots = report.servers, report.total, report.threads_ceiling, report.thread_limit
-        return slots, report.state, report.settings, pod.current, now - report.at > SILENT_SECONDS
+        return (
+            pod.current,
+            report.state,
+            report.servers,
+            report.total,
+            report.threads_ceiling,
+            report.thread_limit,
+            report.settings,
+            now - report.at > SILENT_SECONDS,
+        )
 
     living = (*seen.accepting, *seen.starting, *seen.victims, *seen.strays, *seen.broken)
     return (list(pods) for _, pods in groupby(living, said))
@@ -183,7 +191,6 @@ def _share_out(
     )
     # Who has more than an equal share gives it back when it is missing elsewhere, and only then.
     over = budget < short
-    wishes = _wishes(effective)
     lower: list[Control] = []
     controls: list[Control] = []
     for seat in _unsettled(alike, level):
@@ -196,7 +203,7 @@ def _share_out(
         elif ceiling < target and budget >= seat.servers:
             ceiling = min(target, ceiling + budget // seat.servers)
             budget -= (ceiling - seat.ceiling) * seat.servers
-        cuts, rest = _changes(seat, ceiling, wishes, effective, sent(grants, seat.pod.name), claimed <= limit)
+        cuts, rest = _changes(seat, ceiling, effective, sent(grants, seat.pod.name), claimed <= limit)
         # One call a pod and plan: the cuts first, for others wait for the room they make.
         if cuts:
             if _send(seat, cuts, ceiling, grants, now):
@@ -235,15 +242,9 @@ def _unsettled(alike: Mapping[_Terms, Collection[Pod]], level: int) -> list[_Sea
     return sorted(seats, key=lambda seat: (-seat.report.busy - seat.report.queue, seat.pod.name))
 
 
-def _wishes(effective: Effective) -> dict[str, Setting]:
-    """Return the live settings that the directives ask for; threadsPerChild depends on the pod's ceiling."""
-    return {name: value for name, value in effective.settings.items() if name != "threadsPerChild"}
-
-
 def _changes(
     seat: _Seat,
     ceiling: int,
-    wishes: Mapping[str, Setting],
     effective: Effective,
     told: Mapping[str, Setting],
     may_grow: bool,
@@ -256,8 +257,10 @@ def _changes(
     cuts: dict[str, Setting] = {}
     rest: dict[str, Setting] = {
         name: value
-        for name, value in wishes.items()
+        for name, value in effective.settings.items()
+        # That one depends on the pod's ceiling: below.
         if name in live
+        and name != "threadsPerChild"
         and (live[name] != value or told.get(name, value) != value)
         and (current or name in HTTP)
     }
