@@ -15,7 +15,7 @@ class Block:
     """One block of commands."""
 
     how: str
-    """`local`: serves on port 8080 until interrupted; `cluster`; `itself`: the test run; empty: untested."""
+    """`local`: serves on port 8080 until interrupted; `images`; `cluster`; `itself`: the test run; else none."""
     commands: tuple[str, ...]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -25,7 +26,7 @@ ANSWERS = {"make run": b"It works.\n", "mpm run examples/configmap.yaml": b"Hell
 
 
 def test_no_command_is_left_out() -> None:
-    assert [block for block in README if block.how not in ("local", "cluster", "itself")] == []
+    assert [block for block in README if block.how not in ("local", "images", "cluster", "itself")] == []
     assert LOCAL
     assert CLUSTER
 
@@ -47,6 +48,20 @@ def test_it_serves_on_this_machine_until_ctrl_c(command: str) -> None:
     if ended.stderr.startswith(b"unshare: "):
         pytest.skip(f"no network namespace for this user: {ended.stderr.decode()}")
     assert (ended.returncode, ended.stdout) == (0, answer), ended.stderr.decode()
+
+
+def test_the_images_are_those_that_the_chart_asks_for() -> None:
+    """Built by the same files for every test on a cluster; here their names."""
+    commands = [shlex.split(line) for block in README if block.how == "images" for line in block.commands]
+    files = {words[words.index("--tag") + 1]: words[words.index("--file") + 1] for words in commands[:2]}
+    assert [words[1:] for words in commands[2:]] == [["push", name] for name in files]
+    assert all((ROOT / file).is_file() for file in files.values())
+    helm = binaries.program("helm")
+    if not helm.exists():
+        pytest.skip("helm is built by `make cluster-tools`")
+    argv = [helm, "template", "mpm", ROOT / "charts/mpm-operator", "--set=image.registry=REGISTRY"]
+    made = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert set(re.findall(r"REGISTRY/[\w./:-]+", made)) == set(files)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def troubles(
         found["ScalingLimited"] = Trouble(
             "ServerLimitReached",
             f"ServerLimit of {effective.server_limit} servers is reached, ending and rolling pods included; "
-            f"raise serverLimit to {needed} to let {plural(size.wanted, 'pod')} run",
+            f"raise serverLimit to {needed} to let {plural(size.wanted, 'pod')} run beside those",
             needed,
         )
     elif size.bound == "PodsFailing":
