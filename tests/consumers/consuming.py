@@ -57,12 +57,13 @@ class Worker(WorkerProcess):
         return fields(read(self.auto_url))
 
     def hold(self, count: int) -> None:
-        """So many requests more run until `let_go`."""
+        """So many requests run, and nothing else, until `let_go`."""
+        self.await_idle()
         url = f"http://127.0.0.1:{self.port}/hold"
         self.held = [Thread(target=read, args=(url, 180)) for _ in range(count)]
         for thread in self.held:
             thread.start()
-        self.await_board(lambda board: board["workers"]["busy"] == count, 60)
+        self.await_board(lambda board: sum(one["letters"].count("W") for one in board["processes"]) == count)
 
     def let_go(self) -> None:
         """Of all workers in this folder."""
