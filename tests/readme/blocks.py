@@ -15,7 +15,7 @@ class Block:
     """One block of commands."""
 
     how: str
-    """`local`: serves on port 8080 until interrupted; `images`; `cluster`; `itself`: the test run; else none."""
+    """`local`: serves on port 8080 until interrupted; `images`, `cluster`; `itself`: the tests; else none."""
     commands: tuple[str, ...]
 
 
