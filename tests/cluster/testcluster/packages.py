@@ -52,21 +52,27 @@ def missing(probes: Mapping[str, str] = PROBES) -> list[str]:
 
 
 def ensure(probes: Mapping[str, str] = PROBES, who: str = "the test cluster") -> None:
-    """Install what is missing. Needs root and apt; does nothing when all is there."""
-    packages = missing(probes)
-    if not packages:
-        return
+    """Install what is missing. Needs root and apt; does nothing when all is there.
+
+    Whoever else installs just then is awaited: its packages show their files before they can be used.
+    """
+    with locked(places.cache() / "apt.lock"):
+        if packages := missing(probes):
+            install(packages, who)
+    if packages := missing(probes):
+        raise ClusterError(f"installed, but their files are not where Debian puts them: {packages}")
+
+
+def install(packages: list[str], who: str) -> None:
     by_hand = f"apt-get install --no-install-recommends {' '.join(packages)}"
     if os.geteuid() or not shutil.which("apt-get"):
         raise ClusterError(f"{who} needs these Debian packages; as root: {by_hand}")
     print(f"cluster: installing {' '.join(packages)}", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300"]
-    with locked(places.cache() / "apt.lock"), no_daemons():  # apt waits for dpkg, but not for its lists
+    apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300", "--option", "Acquire::Retries=3"]
+    with no_daemons():
         run([*apt, "update"], env=env)
         run([*apt, "install", "--yes", "--no-install-recommends", *packages], env=env)
-    if packages := missing(probes):
-        raise ClusterError(f"installed, but their files are not where Debian puts them: {packages}")
 
 
 @contextmanager
