@@ -62,6 +62,14 @@ class Entrance:
             connection.environ = (connection.environ or {}) | _HTTPS
         client.origin = (connection.peer, connection.environ)
 
+    def recognise(self, client: Client, sock: TlsSocket) -> None:
+        """The handshake is done, and the client has shown a good certificate."""
+        from mpm_worker.tls_client import client_environ  # few ask for certificates
+
+        connection = client.connection
+        connection.environ = (connection.environ or {}) | client_environ(sock)
+        client.origin = (client.origin[0], connection.environ)
+
     def forward(self, client: Client, request: Request) -> None:
         """Take the client, the scheme and the host from the fields of a trusted proxy, for this request."""
         connection = client.connection
@@ -88,7 +96,7 @@ class Entrance:
 class Transport:
     """What stands between the socket and HTTP on one connection: a header, then TLS, or one of them."""
 
-    __slots__ = ("_begun", "_certificates", "_client", "_entrance", "_header", "_tls")
+    __slots__ = ("_begun", "_certificates", "_client", "_entrance", "_header", "_stranger", "_tls")
 
     def __init__(
         self, client: Client, entrance: Entrance, header: bool, certificates: Certificates | None
@@ -96,6 +104,8 @@ class Transport:
         self._client, self._entrance = client, entrance
         self._header, self._certificates = header, certificates
         self._tls: TlsSocket | None = None
+        self._stranger = certificates is not None and bool(certificates.client_ca)
+        """Whether the client's certificate is still to be read."""
         self._begun = b""
         """What has come of a header that is not whole."""
 
@@ -112,7 +122,11 @@ class Transport:
             self._client.sock = self._tls = self._certificates.wrap(self._client.sock)
             self._certificates = None
         if self._tls is not None:
-            return self._tls.take(_PIECE)
+            data = self._tls.take(_PIECE)
+            if self._stranger and data:
+                self._stranger = False
+                self._entrance.recognise(self._client, self._tls)
+            return data
         self._client.transport = None  # what follows is plain
         return os.read(self._client.descriptor, _PIECE)
 

@@ -215,6 +215,13 @@ TABLE: tuple[Option, ...] = (
     Option("tls-key", text, "", "PEM file with the key; left out: it is in that of the certificate", "FILE"),
     Option("tls-min-version", Choice(("1.2", "1.3")), "1.2", "The oldest TLS spoken", "1.2|1.3"),
     Option(
+        "tls-client-ca",
+        text,
+        "",
+        "PEM file with certificates: only clients are let in that have one signed by one of them",
+        "FILE",
+    ),
+    Option(
         "trusted-proxies",
         texts,
         (),

@@ -72,6 +72,7 @@ class Options:
     tls_certificate: str
     tls_key: str
     tls_min_version: str
+    tls_client_ca: str
     trusted_proxies: tuple[str, ...]
     forwarded_header: str
     proxy_protocol: bool
@@ -236,8 +237,9 @@ def _check_entrance(values: dict[str, Any]) -> None:
         Networks(values["trusted_proxies"])
     except ValueError as error:
         raise OptionError(f"--trusted-proxies: expected networks like 10.0.0.0/8, or unix: {error}") from None
-    if values["tls_key"] and not values["tls_certificate"]:
-        raise OptionError("--tls-key: its --tls-certificate is missing")
+    for name in ("tls-key", "tls-client-ca"):
+        if values[name.replace("-", "_")] and not values["tls_certificate"]:
+            raise OptionError(f"--{name}: its --tls-certificate is missing")
     if values["proxy_protocol"] and not values["trusted_proxies"]:
         raise OptionError("--proxy-protocol: nobody may send its header before --trusted-proxies says who")
 

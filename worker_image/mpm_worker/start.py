@@ -134,7 +134,9 @@ def _check_files(options: Options, requests: Listeners) -> None:
 def _certificates(options: Options) -> Certificates:
     from mpm_worker.tls import Certificates  # OpenSSL costs 4 MB, so only who speaks TLS loads it
 
-    return Certificates(options.tls_certificate, options.tls_key, options.tls_min_version)
+    return Certificates(
+        options.tls_certificate, options.tls_key, options.tls_min_version, options.tls_client_ca
+    )
 
 
 def _change_folder(path: str) -> None:

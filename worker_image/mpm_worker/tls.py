@@ -84,10 +84,13 @@ class Certificates:
     began are resumed by the others.
     """
 
-    def __init__(self, certificate: str, key: str, least: str) -> None:
-        """:raises OptionError: they cannot be used"""
+    def __init__(self, certificate: str, key: str, least: str, client_ca: str = "") -> None:
+        """:param client_ca: file with who signs the certificates that clients must have; "": they need none
+
+        :raises OptionError: they cannot be used
+        """
         self._certificate, self._key = certificate, key or certificate
-        self._least = least
+        self._least, self.client_ca = least, client_ca
         self.number = 0
         """Of the loading, counted by the supervisor; a process compares it with the scoreboard's."""
         self._tried = self._seen = self._stamp()
@@ -101,7 +104,7 @@ class Certificates:
 
     def readable(self) -> bool:
         """Whether the files can be opened by the present user."""
-        return os.access(self._certificate, os.R_OK) and os.access(self._key, os.R_OK)
+        return all(os.access(path, os.R_OK) for path in self._files())
 
     def changed(self) -> bool:
         """Whether the files are others than at the last try, and the same as when this was last asked.
@@ -129,9 +132,12 @@ class Certificates:
                 pass
             self.number = number
 
+    def _files(self) -> list[str]:
+        return [path for path in (self._certificate, self._key, self.client_ca) if path]
+
     def _stamp(self) -> _Stamp:
         found = []
-        for path in (self._certificate, self._key):
+        for path in self._files():
             try:
                 status = os.stat(path)
                 found.append((status.st_ino, status.st_size, status.st_mtime_ns))
@@ -154,7 +160,20 @@ class Certificates:
                 f"--tls-certificate {self._certificate}, --tls-key {self._key}: expected a PEM chain and its "
                 f"key without a password ({_REASONS.get(reason, reason)})"
             ) from None
+        if self.client_ca:
+            self._ask_clients(context)
         return context
+
+    def _ask_clients(self, context: ssl.SSLContext) -> None:
+        """Let in only who has a certificate."""
+        _look_for(b"CERTIFICATE-----", self.client_ca, "--tls-client-ca", "certificate")
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_verify_locations(self.client_ca)
+        except ssl.SSLError as error:
+            raise OptionError(
+                f"--tls-client-ca {self.client_ca}: expected PEM certificates ({error.reason})"
+            ) from None
 
 
 def _look_for(mark: bytes, path: str, option: str, name: str) -> None:
