@@ -1,4 +1,4 @@
-"""What the pods of a snapshot amount to: who accepts, who starts, what is busy."""
+"""What the pods of a snapshot amount to: who accepts, who starts, what is busy; one pass over the pods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .snapshot import PodPhase, PodState
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from .effective import Effective
     from .snapshot import Pod, Snapshot
 
 SILENT_SECONDS = 3.0
@@ -124,48 +123,48 @@ def is_ending(pod: Pod) -> bool:
 def survey(snapshot: Snapshot, victims: Collection[str], now: float) -> Survey:
     """Sort the pods and add them up."""
     seen = Survey()
-    pods = snapshot.pods
-    ready, serving = PodPhase.READY, PodState.SERVING
-    plain = [pod for pod in pods if pod.phase is ready and pod.report and pod.report.state is serving]
-    if len(plain) == len(pods) and not victims:
-        seen.accepting = plain
-    else:
-        for pod in pods:
-            _kind(seen, pod, victims, now).append(pod)
-    seen.costed = [
-        pod.name for pod in pods if pod.deletion_cost == VICTIM_COST and pod.phase is not PodPhase.TERMINATING
-    ]
-    if snapshot.replicas is not None:
-        seen.unseen = max(0, snapshot.replicas - seen.living)
-    _add_up(seen, snapshot.effective, now)
-    return seen
-
-
-def _add_up(seen: Survey, effective: Effective, now: float) -> None:
-    """Add up the accepting pods."""
-    per_pod = effective.slots_per_pod
-    reports = [pod.report for pod in seen.accepting if pod.report is not None]
-    seen.unheard = len(seen.accepting) - len(reports)
-    silent, slots = seen.unheard, per_pod * seen.unheard
+    per_pod, processes = snapshot.effective.slots_per_pod, snapshot.effective.processes_per_pod
     busy = idle = total = queue = squares = 0
-    for report in reports:
-        load = report.busy + report.queue
+    cpus = float("inf")
+    newest = float("-inf")
+    accepting = seen.accepting
+    ready, serving = PodPhase.READY, PodState.SERVING
+    for pod in snapshot.pods:
+        report = pod.report
+        if pod.deletion_cost == VICTIM_COST and pod.phase is not PodPhase.TERMINATING:
+            seen.costed.append(pod.name)
+        plain = pod.phase is ready and report is not None and report.state is serving
+        kind = accepting if plain and pod.name not in victims else _kind(seen, pod, victims, now)
+        kind.append(pod)
+        if kind is not accepting:
+            continue
+        if pod.ready_at is not None and pod.ready_at > newest:
+            newest = pod.ready_at
+        if report is None:
+            seen.unheard += 1
+            seen.silent += 1
+            seen.slots += per_pod
+            continue
+        if now - report.at > SILENT_SECONDS:
+            seen.silent += 1
         busy += report.busy
         idle += report.idle
         total += report.total
         queue += report.queue
+        load = report.busy + report.queue
         squares += load * load
-        slots += per_pod if report.idle or report.uptime_ms < YOUNG_MS else min(report.total, per_pod)
-        if now - report.at > SILENT_SECONDS:
-            silent += 1
-    seen.silent, seen.slots = silent, slots
+        if report.cpu_quota < cpus:
+            cpus = report.cpu_quota
+        young = report.uptime_ms < YOUNG_MS
+        seen.slots += per_pod if young or report.idle else min(report.total, per_pod)
     seen.busy, seen.queue, seen.squares = busy, queue, squares
+    seen.newest = newest
+    seen.fresh = now - newest < FRESH_SECONDS
+    seen.cpus = min(cpus, processes) if cpus < float("inf") else 0.0
     seen.shown = Totals(busy=busy, idle=idle, total=total, queue=queue)
-    seen.cpus = min([report.cpu_quota for report in reports], default=0.0)
-    seen.cpus = min(seen.cpus, effective.processes_per_pod)
-    ready = [pod.ready_at for pod in seen.accepting if pod.ready_at is not None]
-    seen.newest = max(ready, default=float("-inf"))
-    seen.fresh = now - seen.newest < FRESH_SECONDS
+    if snapshot.replicas is not None:
+        seen.unseen = max(0, snapshot.replicas - seen.living)
+    return seen
 
 
 def _kind(seen: Survey, pod: Pod, victims: Collection[str], now: float) -> list[Pod]:
