@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from testcluster.cluster import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 APP = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"hello"]\n'
 

@@ -21,7 +21,7 @@ from testcluster.cluster import Cluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 SERVER = """
 import http.server, os

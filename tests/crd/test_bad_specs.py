@@ -11,7 +11,7 @@ from testcluster.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 VERSION = "mpm-operator.io/v1alpha1"
 INTEGER = "must be of type integer"

@@ -15,7 +15,7 @@ from mpm_operator.manifests import effective_status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 SHOP: dict[str, Any] = {
     "apiVersion": "mpm-operator.io/v1alpha1",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from testcluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 WINDOW = 15
 HOUR = "+3600s"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from testcluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 def test_no_request_fails_while_pods_come_and_go_and_parts_of_the_cluster_end(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soak.record import Pod, Record
     from testcluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PATIENT = {"podTemplate": {"spec": {"containers": [WORKER | {"livenessProbe": {"failureThreshold": 30}}]}}}
 """The kubelet would restart a pod that does not answer, as it should; not during these tests."""

@@ -11,7 +11,7 @@ from product import config_map, install, status, uninstall, wait_until, webserve
 if TYPE_CHECKING:
     from testcluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 def test_operator_deleted_then_the_namespace_goes(cluster: Cluster, namespace: str) -> None:

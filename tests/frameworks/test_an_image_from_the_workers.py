@@ -10,7 +10,7 @@ import pytest
 from testcluster import fixtures, images, places
 from testcluster.shell import locked, run
 
-pytestmark = pytest.mark.cluster  # needs root and buildah
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]  # needs root and buildah
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flask"
 NAME = "localhost/mpm-example-flask:test"

@@ -13,7 +13,7 @@ from testcluster.errors import ClusterError
 if TYPE_CHECKING:
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 DYING = Path(__file__).with_name("dying.py")
 STEPS = ("quiesced", "out of the endpoints", "drained", "marked", "lowered")

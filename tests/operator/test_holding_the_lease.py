@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from testcluster.cluster import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 QUICK = LeaseTimes(duration=9.0, renew=6.0, retry=0.2)
 """Quick to hand over, and longer than a busy machine keeps the API server waiting."""

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 CHILDREN = {
     "configmap": "shop-mpm",

@@ -12,7 +12,7 @@ from testcluster.errors import ClusterError
 if TYPE_CHECKING:
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 def evicted(stage: Stage, pod: str) -> bool:

@@ -13,7 +13,7 @@ from stalls import sleep_and_watch
 if TYPE_CHECKING:
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 LONG = ("--lease-duration-seconds=60", "--lease-renew-seconds=40", "--lease-retry-seconds=2")
 QUICK = ("--lease-duration-seconds=6", "--lease-renew-seconds=4", "--lease-retry-seconds=0.5")

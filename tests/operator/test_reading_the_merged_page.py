@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .conftest import Operator, Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 READ = """
 import json, sys, urllib.error, urllib.request

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400), pytest.mark.usefixtures("agents")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.usefixtures("agents")]
 
 FILES = Path(__file__).parents[2] / "charts" / "mpm-operator" / "files"
 ALERTS = FILES / "alerts.yaml"

@@ -192,7 +192,7 @@ def container(stage: Stage) -> dict[str, Any]:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_more_threads_get_more_memory_and_cpu_in_place(stage: Stage) -> None:
     stage.start_operator()
     few = {"threadsPerChild": 5, "threadLimit": 100, "minSpareThreads": 2, "maxSpareThreads": 200}
@@ -222,7 +222,7 @@ def test_more_threads_get_more_memory_and_cpu_in_place(stage: Stage) -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_nothing_is_resized_where_the_spec_says_otherwise(stage: Stage) -> None:
     stage.start_operator()
     spec = {"threadsPerChild": 5, "threadLimit": 100, "maxRequestWorkers": 100, "maxSpareThreads": 200}
@@ -245,7 +245,7 @@ def test_nothing_is_resized_where_the_spec_says_otherwise(stage: Stage) -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_a_resize_that_the_node_has_no_room_for_is_told_and_serving_goes_on(stage: Stage) -> None:
     stage.start_operator()
     huge = {"threadsPerChild": 5, "threadLimit": 20000, "maxRequestWorkers": 20000, "maxSpareThreads": 20000}

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 MASTER = "mpm-operator-control"
 NEW = f"2:{'ab' * 32}"

@@ -15,7 +15,7 @@ from mpm_operator.manifests.pod import resources
 if TYPE_CHECKING:
     from .conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 LIVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"mpm": {"maxConnectionsPerChild": 5000}}, {"maxConnectionsPerChild": 5000}),
