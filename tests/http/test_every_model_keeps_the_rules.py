@@ -68,6 +68,18 @@ def test_broken_bodies_are_answered_by_their_rule_and_the_connection_closes(
     assert wrong == {}
 
 
+def test_the_answer_to_a_head_has_no_content_whatever_its_body_breaks(
+    port: int, broken_bodies: list[tuple[bytes, int, str]]
+) -> None:
+    wrong = {}
+    for posted, status, rule in broken_bodies:
+        stream = b"HEAD " + posted.removeprefix(b"POST ")
+        answer = talk(port, stream, "one piece", end="ended inside" in rule)
+        if not answer.startswith(b"HTTP/1.1 %d " % status) or not answer.endswith(b"\r\n\r\n"):
+            wrong[stream] = answer
+    assert wrong == {}
+
+
 @pytest.mark.parametrize("cut", CUTS)
 def test_good_requests_reach_the_application_as_they_were_meant(
     port: int, cut: str, good_requests: list[dict[str, Any]]

@@ -102,6 +102,7 @@ class Connection:
         "_chunks",
         "_data",
         "_error",
+        "_head_asked",
         "_last",
         "_left",
         "_lines",
@@ -134,6 +135,7 @@ class Connection:
         self._own: Lines = {}
         self._left = 0
         self._chunks: ChunkedBody | None = None
+        self._head_asked = False  # by the request whose body is being read
         self._error: ProtocolError | None = None
 
     def receive(self, data: bytes) -> None:
@@ -167,7 +169,7 @@ class Connection:
 
     def _keep(self, error: ProtocolError) -> ProtocolError:
         if self._error is None:
-            error.bodyless = self._data.startswith(b"HEAD ")
+            error.bodyless = self._data.startswith(b"HEAD ") if self.body_done else self._head_asked
             self._error = error
             self._data = b""
         return self._error
@@ -271,6 +273,7 @@ class Connection:
             raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request (RFC 9112, 6.1)")
         if fields.length > self.limits.body:
             raise ProtocolError(413, f"the body is longer than {self.limits.body} bytes")
+        self._head_asked = line[0] == "HEAD"
         self._left = fields.length
         self._chunks = ChunkedBody(self.limits) if fields.chunked else None
 
