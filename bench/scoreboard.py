@@ -3,14 +3,16 @@
     .venv/bin/python bench/scoreboard.py [cpu|page|storm|whole] [--rounds N] [--write]
 
 CPU: the same worker with and without its scoreboard's writes, by turns, CPU time of its processes over
-requests served; two with stand against each other to show the noise. Needs wrk. `--write` puts the figures
-into RESULTS.md.
+requests served; two with stand against each other to show the noise. That is the pure-Python twin, whose
+methods can be patched out and which costs more; the calls of the compiled one are timed alone. Needs wrk.
+`--write` puts the figures into RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -23,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import sections
+
+from mpm_worker import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,16 +55,16 @@ from mpm_worker.scoreboard import READY, WRITE, Slot
 
 def _begin(self, letter, **options):
     self.mark = monotonic()
-    self._letters[self._index] = letter
+    self._letters[self.index] = letter
 
 def _request(self, text, client=""):
-    self._letters[self._index] = WRITE
+    self._letters[self.index] = WRITE
 
 def _done(self, sent):
     self.mark = monotonic()
 
 def _release(self, letter=READY):
-    self._letters[self._index] = letter
+    self._letters[self.index] = letter
 
 Slot.begin, Slot.request, Slot.done, Slot.release = _begin, _request, _done, _release
 from plain import app
@@ -79,7 +83,7 @@ def app(environ, start_response):
 
 
 @contextmanager
-def worker(app: str, *options: str) -> Iterator[tuple[int, int, int]]:
+def worker(app: str, *options: str, pure: bool = False) -> Iterator[tuple[int, int, int]]:
     """A running worker: its PID, port and admin port."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in (("plain", APP), ("without", WITHOUT), ("sleeper", SLEEPER)):
@@ -95,7 +99,10 @@ def worker(app: str, *options: str) -> Iterator[tuple[int, int, int]]:
             "127.0.0.1:0",
         ]
         process = subprocess.Popen(
-            [*command, "--chdir", folder, *options, app], stderr=subprocess.PIPE, text=True
+            [*command, "--chdir", folder, *options, app],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | ({"MPM_COMPILED": "0"} if pure else {}),
         )
         assert process.stderr is not None
         try:
@@ -172,9 +179,9 @@ def cpu(rounds: int) -> Iterator[Row]:
     for mpm in ("event", "worker"):
         options = ("--mpm", mpm, "--threads", "4")
         with (
-            worker("plain:app", *options) as one,
-            worker("plain:app", *options) as two,
-            worker("without:app", *options) as bare,
+            worker("plain:app", *options, pure=True) as one,
+            worker("plain:app", *options, pure=True) as two,
+            worker("without:app", *options, pure=True) as bare,
         ):
             turns: list[dict[str, float]] = []
             found = {"one": one, "two": two, "bare": bare}
@@ -185,12 +192,13 @@ def cpu(rounds: int) -> Iterator[Row]:
         same = [turn["one"] - turn["two"] for turn in turns]
         low, high = statistics.quantiles(cost, n=4)[::2]
         yield Row(
-            f"scoreboard writes of a request, {mpm}",
+            f"scoreboard writes of a request, {mpm}, pure twin",
             f"{statistics.median(cost):+.2f} µs of {statistics.median(turn['one'] for turn in turns):.2f} "
             f"(half of the turns {low:+.2f} to {high:+.2f}; with against with "
-            f"{statistics.median(same):+.2f}); the calls alone {calls(mpm):.2f} µs",
+            f"{statistics.median(same):+.2f})",
             "≤ 1 µs",
         )
+        yield Row(f"the calls of a request alone, {mpm}", f"{calls(mpm):.2f} µs, {compiled.kind()}", "≤ 1 µs")
 
 
 def page(rounds: int) -> Iterator[Row]:
