@@ -82,3 +82,10 @@ def test_labels_are_escaped(state: Callable[[str], View]) -> None:
     text = metrics(replace(state("idle"), version='mpm-worker/1.2.3 (a "b" \\ c\nd)'), {})
     assert 'version="mpm-worker/1.2.3 (a \\"b\\" \\\\ c\\nd)"' in text
     assert samples(text)["apache_version"] == 1.02003
+
+
+def test_memory_that_the_kernel_does_not_tell_is_left_out(shown: View) -> None:
+    found = samples(metrics(shown, {0: (1 << 20, 1 << 19), 1: (1 << 20, 0)}))
+    assert 'mpm_server_resident_memory_bytes{server="1"}' in found
+    assert 'mpm_server_proportional_memory_bytes{server="0"}' in found
+    assert 'mpm_server_proportional_memory_bytes{server="1"}' not in found

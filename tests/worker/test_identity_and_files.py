@@ -82,6 +82,13 @@ def test_only_root_becomes_someone_else(run_to_the_end) -> None:
     )
 
 
+def test_a_named_pipe_that_nobody_reads_holds_nothing_up(run_to_the_end, tmp_path) -> None:
+    os.mkfifo(tmp_path / "log")
+    options = ("--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", str(tmp_path / "log"))
+    code, said = run_to_the_end(*options, "a:b")
+    assert (code, said) == (2, f"mpm-worker: --access-log {tmp_path}/log: No such device or address\n")
+
+
 def test_umask_folder_and_pid_file(start, tmp_path) -> None:
     shutil.copy(APPS / "told.py", tmp_path)
     options = ("--umask", "027", "--pid-file", "run.pid", "--access-log", "access.log")

@@ -46,7 +46,8 @@ class AccessLog:
         if path == "-":
             return
         try:
-            os.close(os.open(path, _FLAGS if make else _FLAGS & ~os.O_CREAT, 0o640))
+            # Not waiting for the reader of a named pipe: without one nothing would ever start.
+            os.close(os.open(path, (_FLAGS if make else _FLAGS & ~os.O_CREAT) | os.O_NONBLOCK, 0o640))
         except FileNotFoundError as error:
             if make:
                 raise OptionError(f"--access-log {path}: {error.strerror}") from None

@@ -117,7 +117,8 @@ def _servers(
     """By place, not by PID: a place is taken again, so the number of series is bounded."""
     resident = _by("server", **{str(place): rss for place, (rss, _) in memory.items()})
     yield "mpm_server_resident_memory_bytes", "gauge", "Resident memory of each server.", resident
-    proportional = _by("server", **{str(place): pss for place, (_, pss) in memory.items()})
+    # The kernel may keep it from who serves as another user than the one it was started as.
+    proportional = _by("server", **{str(place): pss for place, (_, pss) in memory.items() if pss})
     words = "Memory of each server, what is shared divided by its sharers."
     yield "mpm_server_proportional_memory_bytes", "gauge", words, proportional
     yield "mpm_servers_ended_total", "counter", "Servers that ended, by reason.", _by("reason", **view.ended)
