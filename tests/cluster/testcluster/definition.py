@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FILE = places.PROJECT / "crds" / "mpm-operator.io_webservers.yaml"
 NAME = "webservers.mpm-operator.io"
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 90.0
 
 
 def await_established(cluster: Cluster) -> None:
@@ -27,7 +27,7 @@ def await_established(cluster: Cluster) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         try:
-            cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{NAME}")
+            cluster.kubectl("wait", "--for=condition=Established", "--timeout=50s", f"crd/{NAME}")
         except ClusterError:
             if time.monotonic() > deadline:
                 raise
