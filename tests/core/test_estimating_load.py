@@ -250,3 +250,45 @@ def test_a_load_that_is_always_restless_has_no_jumps() -> None:
             rates.append(load.rate)
     assert max(rates) < 70
     assert min(rates) > 30
+
+
+def test_slots_that_are_busy_only_when_a_pod_says_so_are_no_load() -> None:
+    """One slot, 20 requests a second of 5 ms: the lines are sent when it runs full, and taken back."""
+    pod, load = Counters(slots=1), Load()
+    for _ in range(60):
+        pod.serve(20, 0.005)
+        pod.busy = 1
+        load = pod.tick(load, 0.95)
+        pod.now += 0.05
+        pod.busy = 0
+        pod.line()
+    assert load.offered == pytest.approx(0.1, rel=0.1)
+
+
+def test_requests_that_never_end_count_beside_others_that_do() -> None:
+    dice = random.Random(5)
+    pod, load = Counters(slots=60), Load()
+    for _ in range(60):
+        pod.serve(100, 0.1)
+        pod.busy = 40 + round(dice.gauss(10, sqrt(10)))
+        load = pod.tick(load)
+    assert load.offered >= 40
+
+
+def test_long_requests_are_counted_over_as_long_as_half_of_one() -> None:
+    """0.2 requests/s of 300 s: in the 16 s that a rate looks back come 3 of them, more or less 2."""
+    dice = random.Random(11)
+    pod, load, ends = Counters(slots=200), Load(), []
+    loads = []
+    for second in range(6000):
+        ends += [second + dice.expovariate(1 / 300)] * (dice.random() < 0.2)
+        done = [end for end in ends if end <= second]
+        ends = [end for end in ends if end > second]
+        pod.busy = len(ends)
+        for _ in done:
+            pod.serve(1, dice.expovariate(1 / 300))
+        load = pod.tick(load)
+        if second > 2000:
+            loads.append(load.offered)
+    assert max(loads) < 60 * 1.6
+    assert min(loads) > 60 / 1.6

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS = 1.0
 RATE_SECONDS = 8.0
-"""Time constant of the arrival rate."""
+"""Time constant of the arrival rate, for requests of up to twice as long."""
 VARIANCE_SECONDS = 120.0
 """Time constant of the variance: that of the load's restlessness, not of one jump."""
 BALANCER_SECONDS = 60.0
@@ -34,6 +34,8 @@ EVEN, UNEVEN = 0.4, 0.6
 """Below EVEN the pods are one queue, until UNEVEN; random dealing gives 1, round robin more than a half."""
 SERVICE_SECONDS = 30.0
 """Time constant of the service time: rare completions must not shake it; `service` tells a change."""
+LEAST_SERVED = 50.0
+"""Completions of which the service time is a mean at least, where there were so many."""
 JUMP_SIGMAS = 4.0
 """A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of
 the way is gone at once, and after a second one on the same side the mean begins anew."""
@@ -78,6 +80,12 @@ class Load(Struct, frozen=True):
     """1 or -1 when the last sample lay far above or below the mean."""
 
     @property
+    def rate_seconds(self) -> float:
+        """Time constant of the arrival rate. What is inside follows the arrivals within a service time: to
+        follow them faster than in half of one adds nothing but chance."""
+        return max(RATE_SECONDS, self.service_seconds / 2)
+
+    @property
     def service_seconds(self) -> float:
         """Mean time a request holds a slot; 0 while none was completed."""
         return self.held / self.served if self.served > 0 else 0.0
@@ -100,14 +108,14 @@ class Load(Struct, frozen=True):
     @property
     def deviation(self) -> float:
         """Standard error of the offered load: from the variance seen, that of a Poisson stream at least."""
-        return sqrt(max(self.rate, self.variance) / (2 * RATE_SECONDS)) * self.service_seconds
+        return sqrt(max(self.rate, self.variance) / (2 * self.rate_seconds)) * self.service_seconds
 
     @property
     def offered(self) -> float:
         """Offered load in erlangs."""
         counted = self.rate * self.service_seconds
         # Only where it is more than chance: the greater of two noisy means would always be too much.
-        chance = SURE_SIGMAS * sqrt(self.inside / (2 * RATE_SECONDS))
+        chance = SURE_SIGMAS * sqrt(self.inside / (2 * self.rate_seconds))
         return self.inside if self.inside > counted + chance else counted
 
 
@@ -145,11 +153,12 @@ def _sample(load: Load, flows: Sequence[Flow], busy: int, idle: int, queue: int,
     # To a planner that just began nothing is new: it may have been before its time.
     since = load.sampled_at if load.samples else now
     seen = done = waited = 0.0
-    served = held_ms = burnt_ms = computed = 0
+    served = held_ms = burnt_ms = computed = lasting = 0
     overflowing = False
     for flow in flows:
         seen += flow.arrivals
         done += flow.completions
+        lasting += flow.lasting
         if flow.at > since:
             served += flow.served
             held_ms += flow.held
@@ -161,13 +170,14 @@ def _sample(load: Load, flows: Sequence[Flow], busy: int, idle: int, queue: int,
     held, burnt = held_ms / 1000, burnt_ms / 1000
     samples = load.samples + 1 if load.samples or flows else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
-    gain = max(1 - exp(-passed / RATE_SECONDS), 1 / max(1, samples - 1))
+    gain = max(1 - exp(-passed / load.rate_seconds), 1 / max(1, samples - 1))
     jump = 0
     if abs(seen - load.rate) > JUMP_SIGMAS * sqrt(max(load.rate, load.variance, 1.0) / passed):
         jump = 1 if seen > load.rate else -1
         gain = 1.0 if jump == load.jump else max(gain, 0.5)
         samples = 2 if jump == load.jump else samples
-    fade = exp(-passed / SERVICE_SECONDS)
+    # Few completions are no mean: each is worth keeping until there are enough.
+    fade = exp(-passed / SERVICE_SECONDS) if load.served > LEAST_SERVED else 1.0
     slow_fade = exp(-min(elapsed, KIND_SECONDS) / KIND_SECONDS)
     batch, anew = gather(load.batch, load.service_seconds, served, held, burnt)
     still = queue > 0 and idle == 0 and abs(queue - load.queue_before) <= max(1.0, 0.1 * done * passed)
@@ -176,9 +186,8 @@ def _sample(load: Load, flows: Sequence[Flow], busy: int, idle: int, queue: int,
         samples=samples,
         rate=load.rate + gain * (seen - load.rate),
         variance=load.variance + ((seen - load.rate) ** 2 - load.variance) * passed / VARIANCE_SECONDS,
-        # Falls fast and rises slowly: slots that long requests hold stay busy, and only they shall show here.
-        # The plain mean would be too high, for pods send a line just when they run full.
-        inside=load.inside + (max(gain, 0.5) if busy < load.inside else gain) * (busy - load.inside),
+        # While nothing was completed, nothing else tells of the load.
+        inside=load.inside + gain * ((lasting if load.served else busy) - load.inside),
         served=batch.served if anew else load.served * fade + served,
         held=batch.held if anew else load.held * fade + held,
         burnt=batch.burnt if anew else load.burnt * fade + burnt,

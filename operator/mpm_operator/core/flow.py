@@ -49,6 +49,11 @@ class Flow(Struct, frozen=True):
     """How long requests held a slot without a CPU, and the CPU time of the same requests: 0 unless the pod
     was in use and not short of CPU."""
     computed: int = 0
+    least: int = 0
+    """Fewest slots that a line showed busy, from the later one on."""
+    lasting: int = 0
+    """The same from the first to the later one. Slots that long requests hold are busy in every line; those
+    that are so only when a line is sent, because the pod ran full, are not in the one that takes it back."""
     overflowed_at: float = float("-inf")
     """When a line last told of connections that were lost."""
 
@@ -56,14 +61,22 @@ class Flow(Struct, frozen=True):
 def listen(line: Line, before: Report | None) -> Line:
     """Return a pod's line with its flow; `before` = the line before it, as this returned it."""
     if before is None or before.boot != line.boot or line.accesses < before.flow.accesses:
-        begun = Flow(line.at, line.accesses, line.busy + line.queue, line.busy_ms, line.cpu_ms)
+        begun = Flow(
+            line.at,
+            line.accesses,
+            line.busy + line.queue,
+            line.busy_ms,
+            line.cpu_ms,
+            least=line.busy,
+            lasting=line.busy,
+        )
         return replace(line, flow=begun)
     last = before.flow
     overflowed_at = line.at if line.overflows > before.overflows else last.overflowed_at
     if line.at - last.at >= LEAST_SECONDS:
         return replace(line, flow=_difference(line, last, overflowed_at))
-    if overflowed_at != last.overflowed_at:
-        last = replace(last, overflowed_at=overflowed_at)
+    if line.busy < last.least or overflowed_at != last.overflowed_at:
+        last = replace(last, least=min(last.least, line.busy), overflowed_at=overflowed_at)
     return replace(line, flow=last)
 
 
@@ -87,6 +100,8 @@ def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
         burnt=max(0, cpu),
         waited=waited,
         computed=computed,
+        least=line.busy,
+        lasting=min(last.least, line.busy),
         overflowed_at=overflowed_at,
     )
 
