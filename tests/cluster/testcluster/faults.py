@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from testcluster.lifecycle import Site
 
-ENDED_SECONDS = 10.0
+ENDED_SECONDS = 60.0
 READY_SECONDS = 90.0
 
 
