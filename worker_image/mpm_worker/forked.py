@@ -30,7 +30,7 @@ class Parting:
         self.happened = False
         """Whether this process is such a fork."""
         self._listeners, self._channel, self._handlers = listeners, channel, handlers
-        self._names = {_key(sock) for one in listeners.all for sock in one.sockets}
+        self._names = {_own_name(sock.fileno()) for one in listeners.all for sock in one.sockets}
         self._before = threading.local()
         os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._part)
 
@@ -46,12 +46,12 @@ class Parting:
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == handler:
                 signal.signal(number, signal.SIG_DFL)
+        self._release()
         nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for descriptor in list(self._ours()):
             # Not closed: the number would come to a file of the application's, and the response with it.
             os.dup2(nowhere, descriptor, inheritable=False)
         os.close(nowhere)
-        self._release()
 
     def _ours(self) -> Iterator[int]:
         """Descriptors of the server. A connection is known by its own address, which is a listener's."""
@@ -59,16 +59,20 @@ class Parting:
         if self._listeners.inboxes is not None:
             yield from self._listeners.inboxes.descriptors()
         for entry in os.listdir("/proc/self/fd"):
-            try:
-                sock = socket.socket(fileno=int(entry))
-            except OSError:
-                continue  # no socket
-            if _key(sock) in self._names:
-                yield sock.fileno()
-            sock.detach()
+            if _own_name(int(entry)) in self._names:
+                yield int(entry)
 
 
-def _key(sock: socket.socket) -> object:
-    """The port, since the address may be a wildcard's, or the path."""
-    name = sock.getsockname()
+def _own_name(descriptor: int) -> object:
+    """Of a socket the port, since the address may be a wildcard's, or the path; None of anything else."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        return None
+    try:
+        name = sock.getsockname()
+    except OSError:
+        return None  # a family without names
+    finally:
+        sock.detach()
     return name[1] if isinstance(name, tuple) else name
