@@ -9,60 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
+from .compiled import COMPILED, DEFAULT_THREAD_LIMIT, DEFAULT_THREADS_PER_CHILD
 from .effective import Band, Correction, Effective, roomy
 
 if TYPE_CHECKING:
+    from .compiled import Compiled
     from .spec import MPMDirectives, WebServerSpec
 
 __all__ = ["Band", "Correction", "Effective", "normalise"]
 
 
-class _Law(Struct, frozen=True):
-    """What differs between the MPMs: compiled-in limits, defaults, and the AH numbers of the messages."""
-
-    servers_hard: int
-    threads_hard: int
-    start_servers: int
-    max_request_workers: int
-    processes_per_pod: int
-    min_spare: int
-    max_spare: int
-    server_limit_high: str
-    server_limit_low: str
-    thread_limit_high: str
-    thread_limit_low: str
-    threads_high: str
-    threads_low: str
-    workers_low: str
-    workers_uneven: str
-    workers_high: str
-    start_low: str
-    spare_low: str
-
-
-# The numbers are those of the startup forms in server/mpm/*/*.c of httpd 2.4.
-_LAWS: dict[str, _Law] = {
-    "Event": _Law(
-        20_000, 100_000, 3, 400, 1, 75, 250,
-        "AH00497", "AH00499", "AH00502", "AH00504", "AH00507", "AH00509",
-        "AH00511", "AH00513", "AH00515", "AH00517", "AH00519",
-    ),
-    "Worker": _Law(
-        20_000, 20_000, 3, 400, 1, 75, 250,
-        "AH00300", "AH00302", "AH00305", "AH00307", "AH00310", "AH00312",
-        "AH00314", "AH00316", "AH00318", "AH00320", "AH00322",
-    ),
-    "Prefork": _Law(
-        200_000, 1, 5, 256, 8, 5, 10,
-        "AH00175", "AH00177", "", "", "", "",
-        "AH00182", "AH00182", "AH00180", "AH00184", "AH00186",
-    ),
-}  # fmt: skip
-
-DEFAULT_THREADS_PER_CHILD = 25
-DEFAULT_THREAD_LIMIT = 64
 LONGEST_GRACE_SECONDS = 3600
 """What GracefulShutdownTimeout 0 (httpd: without end) becomes: Kubernetes needs a finite grace period."""
 
@@ -74,16 +30,16 @@ def normalise(spec: WebServerSpec) -> tuple[Effective, tuple[Correction, ...]]:
     httpd does not have (whole pods, what was left out) follow the check they belong to.
     """
     mpm = spec.mpm
-    law = _LAWS[mpm.type.value]
+    compiled = COMPILED[mpm.type.value]
     found: list[Correction] = []
     _other_mpms_directives(mpm, found)
-    limit_given = _server_limit(mpm, law, found)
-    threads, thread_limit = _threads(mpm, law, found)
-    processes, threads = _pod_size(mpm, law, limit_given, threads, found)
-    workers, server_limit = _workers(mpm, law, limit_given, processes, threads, found)
+    limit_given = _server_limit(mpm, compiled, found)
+    threads, thread_limit = _threads(mpm, compiled, found)
+    processes, threads = _pod_size(mpm, compiled, limit_given, threads, found)
+    workers, server_limit = _workers(mpm, compiled, limit_given, processes, threads, found)
     max_pods = workers // (processes * threads)
-    start = _start_servers(mpm, law, max_pods * processes, found)
-    band = _band(mpm, law, processes * threads, found)
+    start = _start_servers(mpm, compiled, max_pods * processes, found)
+    band = _band(mpm, compiled, processes * threads, found)
     return Effective(
         mpm=mpm.type,
         start_servers=start,
@@ -94,7 +50,7 @@ def normalise(spec: WebServerSpec) -> tuple[Effective, tuple[Correction, ...]]:
         band=band,
         max_request_workers=workers,
         server_limit=server_limit,
-        servers_hard=law.servers_hard if limit_given is None else 0,
+        servers_hard=compiled.servers_hard if limit_given is None else 0,
         processes_per_pod=processes,
         max_connections_per_child=mpm.max_connections_per_child,
         max_rss_bytes=-1 if mpm.max_rss_bytes is None else mpm.max_rss_bytes,
@@ -139,49 +95,49 @@ def _other_mpms_directives(mpm: MPMDirectives, found: list[Correction]) -> None:
             _say(found, f"mpm.{name}", "", f"{directive} of {value} is not used: {why}.")
 
 
-def _server_limit(mpm: MPMDirectives, law: _Law, found: list[Correction]) -> int | None:
+def _server_limit(mpm: MPMDirectives, compiled: Compiled, found: list[Correction]) -> int | None:
     given = mpm.server_limit
-    if given is not None and given > law.servers_hard:
+    if given is not None and given > compiled.servers_hard:
         _say(
             found,
             "mpm.serverLimit",
-            law.server_limit_high,
-            f"ServerLimit of {given} exceeds the compiled-in limit of {law.servers_hard} servers, "
-            f"decreased to {law.servers_hard}.",
+            compiled.server_limit_high,
+            f"ServerLimit of {given} exceeds the compiled-in limit of {compiled.servers_hard} servers, "
+            f"decreased to {compiled.servers_hard}.",
         )
-        return law.servers_hard
+        return compiled.servers_hard
     if given is not None and given < 1:
         _say(
             found,
             "mpm.serverLimit",
-            law.server_limit_low,
+            compiled.server_limit_low,
             f"ServerLimit of {given} means nothing, increased to 1.",
         )
         return 1
     return given
 
 
-def _threads(mpm: MPMDirectives, law: _Law, found: list[Correction]) -> tuple[int, int]:
+def _threads(mpm: MPMDirectives, compiled: Compiled, found: list[Correction]) -> tuple[int, int]:
     """Return ThreadsPerChild and ThreadLimit."""
-    if law.threads_hard == 1:
+    if compiled.threads_hard == 1:
         return 1, 1
     limit, threads = mpm.thread_limit, mpm.threads_per_child
     if limit is None:
-        limit = min(law.threads_hard, max(DEFAULT_THREAD_LIMIT, threads or 0))
-    elif limit > law.threads_hard:
+        limit = min(compiled.threads_hard, max(DEFAULT_THREAD_LIMIT, threads or 0))
+    elif limit > compiled.threads_hard:
         _say(
             found,
             "mpm.threadLimit",
-            law.thread_limit_high,
-            f"ThreadLimit of {limit} exceeds the compiled-in limit of {law.threads_hard} threads, "
-            f"decreased to {law.threads_hard}.",
+            compiled.thread_limit_high,
+            f"ThreadLimit of {limit} exceeds the compiled-in limit of {compiled.threads_hard} threads, "
+            f"decreased to {compiled.threads_hard}.",
         )
-        limit = law.threads_hard
+        limit = compiled.threads_hard
     elif limit < 1:
         _say(
             found,
             "mpm.threadLimit",
-            law.thread_limit_low,
+            compiled.thread_limit_low,
             f"ThreadLimit of {limit} means nothing, increased to 1.",
         )
         limit = 1
@@ -191,7 +147,7 @@ def _threads(mpm: MPMDirectives, law: _Law, found: list[Correction]) -> tuple[in
         _say(
             found,
             "mpm.threadsPerChild",
-            law.threads_high,
+            compiled.threads_high,
             f"ThreadsPerChild of {threads} exceeds ThreadLimit of {limit} threads, decreased to {limit}; "
             "to have more, raise threadLimit.",
         )
@@ -200,7 +156,7 @@ def _threads(mpm: MPMDirectives, law: _Law, found: list[Correction]) -> tuple[in
         _say(
             found,
             "mpm.threadsPerChild",
-            law.threads_low,
+            compiled.threads_low,
             f"ThreadsPerChild of {threads} means nothing, increased to 1.",
         )
         threads = 1
@@ -208,14 +164,14 @@ def _threads(mpm: MPMDirectives, law: _Law, found: list[Correction]) -> tuple[in
 
 
 def _pod_size(
-    mpm: MPMDirectives, law: _Law, server_limit: int | None, threads: int, found: list[Correction]
+    mpm: MPMDirectives, compiled: Compiled, server_limit: int | None, threads: int, found: list[Correction]
 ) -> tuple[int, int]:
     """Return processesPerPod and ThreadsPerChild so that one pod fits into what was given.
 
     Where httpd would raise MaxRequestWorkers over what somebody chose (to protect a database, perhaps), a pod
     size that nobody chose is made smaller instead.
     """
-    processes = mpm.processes_per_pod or law.processes_per_pod
+    processes = mpm.processes_per_pod or compiled.processes_per_pod
     if server_limit is not None and processes > server_limit:
         if mpm.processes_per_pod is not None:
             _say(
@@ -237,21 +193,21 @@ def _pod_size(
 
 def _workers(
     mpm: MPMDirectives,
-    law: _Law,
+    compiled: Compiled,
     limit_given: int | None,
     processes: int,
     threads: int,
     found: list[Correction],
 ) -> tuple[int, int]:
     """Return MaxRequestWorkers in whole pods, and ServerLimit."""
-    workers = law.max_request_workers if mpm.max_request_workers is None else mpm.max_request_workers
+    workers = compiled.max_request_workers if mpm.max_request_workers is None else mpm.max_request_workers
     pod = processes * threads
     unit = f"ThreadsPerChild of {threads}" if processes == 1 else f"one pod of {processes} x {threads} slots"
     if workers < pod:
         _say(
             found,
             "mpm.maxRequestWorkers",
-            law.workers_low,
+            compiled.workers_low,
             f"MaxRequestWorkers of {workers} is less than {unit}, increased to {pod}; "
             "it must hold at least the slots of one pod.",
         )
@@ -261,21 +217,21 @@ def _workers(
         _say(
             found,
             "mpm.maxRequestWorkers",
-            law.workers_uneven,
+            compiled.workers_uneven,
             f"MaxRequestWorkers of {workers} is not an integer multiple of {unit}, decreased to {whole}, "
             f"for at most {whole // threads} servers.",
         )
         workers = whole
     servers = workers // threads
     most = roomy(servers, processes)
-    if limit_given is None and most <= law.servers_hard:
+    if limit_given is None and most <= compiled.servers_hard:
         return workers, most
-    limit = law.servers_hard if limit_given is None else limit_given
-    return _workers_within(workers, limit, processes, threads, law, found), limit
+    limit = compiled.servers_hard if limit_given is None else limit_given
+    return _workers_within(workers, limit, processes, threads, compiled, found), limit
 
 
 def _workers_within(
-    workers: int, limit: int, processes: int, threads: int, law: _Law, found: list[Correction]
+    workers: int, limit: int, processes: int, threads: int, compiled: Compiled, found: list[Correction]
 ) -> int:
     """Return MaxRequestWorkers lowered to what ServerLimit holds in whole pods; say when no surge fits."""
     servers = workers // threads
@@ -284,7 +240,7 @@ def _workers_within(
         _say(
             found,
             "mpm.maxRequestWorkers",
-            law.workers_high,
+            compiled.workers_high,
             f"MaxRequestWorkers of {workers} would need {servers} servers and exceed ServerLimit of {limit}, "
             f"decreased to {held * threads}; to have more, raise serverLimit.",
         )
@@ -302,15 +258,15 @@ def _workers_within(
     return servers * threads
 
 
-def _start_servers(mpm: MPMDirectives, law: _Law, most: int, found: list[Correction]) -> int:
+def _start_servers(mpm: MPMDirectives, compiled: Compiled, most: int, found: list[Correction]) -> int:
     start = mpm.start_servers
     if start is None:
-        return min(law.start_servers, most)
+        return min(compiled.start_servers, most)
     if start < 1:
         _say(
             found,
             "mpm.startServers",
-            law.start_low,
+            compiled.start_low,
             f"StartServers of {start} means nothing, increased to 1.",
         )
         return 1
@@ -324,29 +280,29 @@ def _start_servers(mpm: MPMDirectives, law: _Law, most: int, found: list[Correct
     return min(start, most)
 
 
-def _band(mpm: MPMDirectives, law: _Law, pod: int, found: list[Correction]) -> Band | None:
+def _band(mpm: MPMDirectives, compiled: Compiled, pod: int, found: list[Correction]) -> Band | None:
     """Return the band of spare slots; with one end given the other keeps httpd's proportion."""
-    prefork = law.threads_hard == 1
+    prefork = compiled.threads_hard == 1
     kind = "Servers" if prefork else "Threads"
     low = mpm.min_spare_servers if prefork else mpm.min_spare_threads
     high = mpm.max_spare_servers if prefork else mpm.max_spare_threads
     if low is None and high is None:
         return None
     if low is None and high is not None:
-        low = max(1, min(high * law.min_spare // law.max_spare, high - pod - 1))
+        low = max(1, min(high * compiled.min_spare // compiled.max_spare, high - pod - 1))
     assert low is not None
     if low < 1:
         _say(
             found,
             f"mpm.minSpare{kind}",
-            law.spare_low,
+            compiled.spare_low,
             f"MinSpare{kind} of {low} means nothing, increased to 1 to avoid "
             "almost certain failure under load.",
         )
         low = 1
     least = low + pod + 1
     if high is None:
-        return Band(low, max(least, -(-low * law.max_spare // law.min_spare)))
+        return Band(low, max(least, -(-low * compiled.max_spare // compiled.min_spare)))
     if high < least:
         _say(
             found,
