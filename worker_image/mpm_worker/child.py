@@ -125,7 +125,7 @@ class Child:
             # Imported here: few need it, and it holds memory.
             from mpm_worker.static.app import StaticFiles
 
-            self.app = StaticFiles(self.options.static, self.app)
+            self.app = StaticFiles(self.options.static, self.app, self.options.static_max_age)
         if self.options.access_log:
             self.log = AccessLog(self.options.access_log, self.options.access_log_format)
         if Entrance.needed(self.options, self.listeners):

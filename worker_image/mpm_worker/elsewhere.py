@@ -42,6 +42,7 @@ ELSEWHERE: Final = {
     "pp": "chdir",
     "reload-on-rss": "max-rss",
     "socket": "bind",
+    "static-expires": "static-max-age",
     "static-map": "static",
     "stats": "admin",
     "uid": "user",

@@ -174,6 +174,14 @@ TABLE: tuple[Option, ...] = (
         "/PREFIX=DIR",
     ),
     Option(
+        "static-max-age",
+        whole,
+        None,
+        "How long clients may keep these files without asking (Cache-Control: max-age); left out: not said",
+        "S",
+        Bounds(0, 31536000),  # a year is as good as for ever (RFC 2616, 14.21)
+    ),
+    Option(
         "async-request-worker-factor",
         seconds,
         2.0,

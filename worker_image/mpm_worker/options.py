@@ -60,6 +60,7 @@ class Options:
     spool_threshold: int
     spool_dir: str
     static: tuple[Mount, ...]
+    static_max_age: int | None
     async_request_worker_factor: float
     access_log: str
     access_log_format: str

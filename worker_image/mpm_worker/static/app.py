@@ -33,28 +33,35 @@ _REASONS: Final = {
     412: "Precondition Failed",
     416: "Range Not Satisfiable",
 }
+_OF_304: Final = ("Cache-Control", "ETag", "Last-Modified", "Vary")
 _INDEX: Final = b"index.html"
 
 
 class StaticFiles:
-    """Answers GET and HEAD under the prefixes of `mounts`, the longest first; all else goes to `app`."""
+    """Answers GET and HEAD under the prefixes of `mounts`, the longest first; all else goes to `app`.
 
-    def __init__(self, mounts: Sequence[Mount], app: Application) -> None:
+    :param max_age: seconds for which a file may be kept without asking again; None: nothing is said of it
+    """
+
+    def __init__(self, mounts: Sequence[Mount], app: Application, max_age: int | None = None) -> None:
         # PATH_INFO holds the bytes of the path as latin-1 (PEP 3333).
         found = [(mount.prefix.encode().decode("latin-1"), Tree(mount.folder)) for mount in mounts]
         self._mounts = sorted(found, key=lambda each: -len(each[0]))
         self._app = app
+        self._kept: Headers = [] if max_age is None else [("Cache-Control", f"max-age={max_age}")]
 
     def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         for prefix, tree in self._mounts:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("/", ""):
                 name = path[len(prefix) + 1 :].encode("latin-1")
-                return _answer(tree, name, environ, start_response)
+                return _answer(tree, name, self._kept, environ, start_response)
         return self._app(environ, start_response)
 
 
-def _answer(tree: Tree, name: bytes, environ: Environ, start_response: Start) -> Iterable[bytes]:
+def _answer(
+    tree: Tree, name: bytes, kept: Headers, environ: Environ, start_response: Start
+) -> Iterable[bytes]:
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return _say(start_response, 405, [("Allow", "GET, HEAD")])
     path = environ["PATH_INFO"]
@@ -69,7 +76,7 @@ def _answer(tree: Tree, name: bytes, environ: Environ, start_response: Start) ->
         opened, coding, varies = _compressed(tree, name, opened, environ)
     except PermissionError:
         return _say(start_response, 403)
-    headers = [("Content-Type", media_type(name))]
+    headers = [("Content-Type", media_type(name)), *kept]
     if coding:
         headers.append(("Content-Encoding", coding))
     if varies:
@@ -118,8 +125,7 @@ def _send(
     if verdict != 200:
         file.close()
         if verdict == 304:
-            kept = [header for header in headers if header[0] in ("ETag", "Last-Modified", "Vary")]
-            start_response("304 Not Modified", kept)
+            start_response("304 Not Modified", [header for header in headers if header[0] in _OF_304])
             return []
         return _say(start_response, verdict)
     ranges: list[Range] | None = None
