@@ -178,6 +178,10 @@ def test_a_template_that_the_server_refuses_changes_nothing(shop: Stage) -> None
     assert shop.need("deployment")["metadata"]["generation"] == before
     shop.until(lambda: shop.boards()[0]["settings"]["timeoutSeconds"] == 9, 60, "what any pod can take")
     assert shop.boards()[0]["settings"]["threadsPerChild"] == 5, "the pods are those of the old template"
+    worker = {"name": "worker", "resources": {"requests": {"cpu": "lots"}}}
+    shop.patch({"spec": {"podTemplate": {"spec": {"priority": None, "containers": [worker]}}}})
+    shop.until(lambda: "quantities" in shop.message("Accepted"), 60, "the word on a quantity that is none")
+    assert shop.condition("Accepted") == ("False", "TemplateRefused")
     shop.patch({"spec": {"podTemplate": None}})
     shop.until(
         lambda: shop.boards()[0]["settings"]["threadsPerChild"] == 2, 60, "what goes with the template"

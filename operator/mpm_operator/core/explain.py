@@ -64,8 +64,9 @@ def decision(
 
 def _inputs(seen: Survey, base: Base, startups: Startups, now: float) -> str:
     waiting = f", {seen.queue} waiting" if seen.queue else ""
+    verb = "accepts" if len(seen.accepting) == 1 else "accept"
     parts = [
-        f"{plural(len(seen.accepting), 'pod')} accept with {seen.slots} slots, {seen.busy} busy{waiting}"
+        f"{plural(len(seen.accepting), 'pod')} {verb} with {seen.slots} slots, {seen.busy} busy{waiting}"
     ]
     for count, what in (
         (base.coming, f"start{_ready_in(seen, startups, now)}"),

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 KINDS = {kind.kind: kind for kind in (CONFIGMAPS, SECRETS, SERVICES, BUDGETS, DEPLOYMENTS)}
 RETRY_REFUSED_SECONDS = 30.0
 REFUSALS = (400, 403, 422)
-"""Answers that the same request would get again; a template of wrong types is even answered with 500."""
+"""Answers that the same request would get again."""
+MISREADINGS = ("typed patch object", "unable to convert unstructured")
+"""Words of a server that cannot read a value (a list for a text, a quantity that is none): it says 500."""
 
 
 class NameConflict(Exception):
@@ -153,7 +155,7 @@ class Applier:
         try:
             answer = await self._apply(kind, body, dry_run=dry_run)
         except APIError as error:
-            if error.status not in REFUSALS and "typed patch object" not in error.message:
+            if not _is_refusal(error):
                 raise
             self._refused[place] = _Refusal(wanted, error.message, self._clock())
             raise ChildRefused(kind, meta["name"], error.message) from error
@@ -224,6 +226,10 @@ class Applier:
                 f"{', '.join(strangers)} must be renamed or deleted: WebServer `{key.name}` needs the name "
                 "and does not touch what is not its own"
             )
+
+
+def _is_refusal(error: APIError) -> bool:
+    return error.status in REFUSALS or any(words in error.message for words in MISREADINGS)
 
 
 def digest(body: Any) -> str:
