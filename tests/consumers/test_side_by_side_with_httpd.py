@@ -70,10 +70,10 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(params=DIRECTIVES)
-def both(
+def urls(
     request: pytest.FixtureRequest, serve: Callable[..., Any], run: Callable[..., Any], folder: Path
 ) -> tuple[str, str]:
-    """`?auto` of httpd and of the worker, each after thirty requests of the same size."""
+    """The pages of httpd and of the worker, each after thirty requests of the same size."""
     mpm, port = request.param, free_port()
     (folder / "index.html").write_text("x" * 3000)
     config = folder / "httpd.conf"
@@ -89,7 +89,14 @@ def both(
         assert len(read(f"{theirs}/index.html")) == 3000
     until_at_rest(f"{theirs}/server-status?auto", 3)  # the fourth answers
     until_at_rest(worker.auto_url, 4)
-    return read(f"{theirs}/server-status?auto"), read(worker.auto_url)
+    return f"{theirs}/server-status", worker.auto_url.removesuffix("?auto")
+
+
+@pytest.fixture
+def both(urls: tuple[str, str]) -> tuple[str, str]:
+    """`?auto` of both."""
+    theirs, ours = (read(f"{url}?auto") for url in urls)
+    return theirs, ours
 
 
 def until_at_rest(url: str, idle: int) -> None:
@@ -139,6 +146,37 @@ def test_what_is_counted_is_the_same(both: tuple[str, str]) -> None:
     assert int(ours["Total kBytes"]) == 30 * 3000 // 1024
     assert len(ours["Scoreboard"]) == len(theirs["Scoreboard"]) == 4
     assert int(ours["IdleWorkers"]) == int(theirs["IdleWorkers"]) + 1 == 4
+
+
+def shapes(page: str) -> set[str]:
+    """The lines above the scoreboard, without their numbers and units."""
+    lines = (" ".join(line.split()) for line in re.findall(r"<dt>(.*?)</dt>", page, re.DOTALL))
+    found = {re.sub(r"(?<![\w])[\d.]+( (GB|MB|kB|B)\b)?", "N", line) for line in lines}
+    return {re.sub(r"(Version|Built|Time|uptime):.*", r"\1:", line) for line in found}
+
+
+def test_who_knows_httpds_page_knows_ours(urls: tuple[str, str]) -> None:
+    theirs, ours = (read(url) for url in urls)
+    # httpd has used no CPU time yet that it could show; ours says what it is of one CPU.
+    cpu = {line for line in shapes(theirs) | shapes(ours) if line.startswith("CPU Usage")}
+    assert shapes(theirs) - cpu <= shapes(ours)
+    assert all(re.match(r"CPU Usage: u\S+ s\S+ cu\S+ cs\S+( - .*% CPU load)?$", line) for line in cpu)
+    assert key(theirs) == key(ours)
+    assert heads(theirs)[0] == heads(ours)[0]
+    # What is ours besides: the slot's bytes as one column, and no columns for what a pod has one of.
+    assert set(heads(ours)[1]) - {"KiB"} < set(heads(theirs)[1])
+
+
+def key(page: str) -> list[tuple[str, str]]:
+    return re.findall(r'"<b><code>(.)</code></b>"\s+([\w() ]*\w\)?)', page)
+
+
+def heads(page: str) -> tuple[list[str], list[str]]:
+    """Of event's table of processes, where there is one, and of that of slots."""
+    found = [head.strip() for head in re.findall(r"<th[^>]*>(.*?)</th>", page, re.DOTALL)]
+    slots = found.index("Srv")
+    end = found.index("Request") + 1
+    return found[:slots], found[slots:end]
 
 
 def test_the_docs_list_what_differs() -> None:
