@@ -70,6 +70,7 @@ SPECS: list[tuple[str, str, str, str]] = [
     ("a delay of a day", "scaling: {drainDelaySeconds: 86400}", "drainDelaySeconds", "or equal to 600"),
     # Text that cannot be what it should be.
     ("a module without callable", "app: {module: shop}", "spec.app.module", "must be MODULE:CALLABLE"),
+    ("a factory's argument", "app: {module: 'shop:make(1)'}", "spec.app.module", "must be MODULE:CALLABLE"),
     ("a module by its file", "app: {module: shop/wsgi.py:app}", "spec.app.module", "must be MODULE:CALLABLE"),
     ("an empty module", "app: {module: ''}", "spec.app.module", "should be at least 1 chars long"),
     ("an image with a blank", "image: shop :1", "spec.image", "without blanks, e.g. `shop:1`, not shop :1"),

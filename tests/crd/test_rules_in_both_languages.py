@@ -56,3 +56,11 @@ def test_every_rule_can_be_broken(rule: Rule) -> None:
 def test_a_good_webserver_breaks_none() -> None:
     spec = msgspec.convert({"app": {"module": "a:b"}, "mpm": {"threadsPerChild": 5}}, WebServerSpec)
     assert violations("shop", spec) == ()
+
+
+def test_a_factory_is_written_with_empty_parentheses() -> None:
+    spec = msgspec.convert({"app": {"module": "shop.web:make.app()"}}, WebServerSpec)
+    assert spec.app.module == "shop.web:make.app()"
+    for module in ("shop:make(1)", "shop:make(", "shop:()", "shop:make()()"):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.app\.module"):
+            msgspec.convert({"app": {"module": module}}, WebServerSpec)

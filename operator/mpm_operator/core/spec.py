@@ -76,8 +76,9 @@ class App(_Value, frozen=True):
         Meta(
             min_length=1,
             max_length=256,
-            pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$",
-            description="WSGI application as MODULE:CALLABLE, e.g. `shop.wsgi:application`.",
+            pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*([(][)])?$",
+            description="WSGI application as MODULE:CALLABLE, e.g. `shop.wsgi:application`, or "
+            "MODULE:FACTORY() that makes it.",
             extra_json_schema={"message": "must be MODULE:CALLABLE, e.g. `shop.wsgi:application`"},
         ),
     ]
