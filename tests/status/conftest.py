@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from pod_lines import said
 
+from mpm_operator.scoreboard import Counters, Frame, PodLine, board
 from mpm_worker.cgroup import Allowance
 from mpm_worker.listeners import Backlog
 from mpm_worker.observe import Load, Resources, Totals
@@ -45,6 +47,15 @@ BUSY = replace(
     letters="W" * 15 + "RKLDC" + "WWW" + "__",
 )
 
+
+def whole(letters: str, pods: int, slots: int, **more: object) -> View:
+    """A WebServer of pods that are alike, as the operator shows it."""
+    line = said(letters=letters, accesses=100, **more)
+    frame = Frame("default/shop", "event", 3, slots, 2 * pods * slots, 0.0, 1_700_000_000.0, 101.0, 50.0)
+    counters = Counters(accesses=100 * pods, sent=10**9, busy_ms=5000 * pods, user_ms=70 * pods)
+    return board(frame, [PodLine(f"shop-{number}", line) for number in range(pods)], counters).view
+
+
 STATES = {
     "idle": IDLE,
     "busy": BUSY,
@@ -62,6 +73,10 @@ STATES = {
         BUSY, uptime=4_000_000.0, totals=Totals(accesses=3, sent=10, connections=3, busy_ms=1)
     ),
     "starting": replace(IDLE, uptime=0.2, load=NOTHING, letters="S" + "." * 24),
+    "a whole at rest": whole("_25", 3, 25, idle=25),
+    "a whole under load": whole("W20RKCLD", 3, 25, busy=25),
+    "a whole that drains": whole("G5I20", 3, 25, busy=5, state="Stopping"),
+    "a whole of a thousand pods": whole("W20_5", 1000, 25, busy=20, idle=5),
     "too many to print": replace(
         BUSY, load=replace(NOTHING, busy=40_000, idle=40_000), letters="W_." * 40_000
     ),
