@@ -68,6 +68,10 @@ def test_the_chart_is_of_the_version_of_the_code(chart: Path) -> None:
             {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
             "must be false unless metrics.service.enabled is true",
         ),
+        (
+            {"leaderElection": {"leaseDurationSeconds": 10}},
+            "must be retryPeriodSeconds < renewDeadlineSeconds < leaseDurationSeconds",
+        ),
     ],
     ids=str,
 )
@@ -79,6 +83,13 @@ def test_a_wrong_value_is_refused_and_named(
     refused = helm("template", "mpm", chart, "--values", file)
     assert refused.returncode != 0
     assert words in refused.stderr
+
+
+@pytest.mark.parametrize("probe", ["livenessProbe", "readinessProbe"])
+def test_a_probe_may_be_left_to_kubernetes(render: Callable[..., Objects], probe: str) -> None:
+    (operator,) = (one for one in render({probe: None}) if one["kind"] == "Deployment")
+    (container,) = operator["spec"]["template"]["spec"]["containers"]
+    assert list(container[probe]) == ["httpGet"]
 
 
 def test_every_value_of_the_schema_is_in_the_values_file_and_the_other_way_round(
