@@ -21,7 +21,8 @@ from fleet_streams import PODS_PER_WEBSERVER, aggregate, rss_kib
 
 from mpm_operator.kube import operator as operator_module
 from mpm_operator.kube.client import Listing
-from mpm_operator.kube.operator import Operator, Options
+from mpm_operator.kube.operator import Operator
+from mpm_operator.kube.options import Options
 from mpm_operator.kube.resources import DEPLOYMENTS, PODS, SLICES, WEBSERVERS, Key, Kind, Object
 from mpm_operator.kube.scoreboards import _Stream
 from mpm_operator.scoreboard import parse

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mpm_operator import __version__
-from mpm_operator.kube import main
+from mpm_operator.kube.options import options
 from mpm_operator.manifests.crd import crd
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def test_the_operator_itself_reads_the_options_it_is_given(
     }
     container = operator(render(values))
     environment = {entry["name"]: entry.get("value", "") for entry in container["env"]}
-    chosen, arguments = main.options(container["args"], environment)
+    chosen, arguments = options(container["args"], environment)
     assert chosen.worker_image == f"mpm-worker:{__version__}"
     assert (chosen.lease_namespace, chosen.lease_name) == ("mpm-system", "mpm-mpm-operator")
     assert (chosen.lease.duration, chosen.lease.renew, chosen.lease.retry) == (9, 6, 1)
@@ -143,7 +143,7 @@ def test_no_variable_is_one_that_the_operator_does_not_know(render: Callable[...
             asked.add(name)
             return {"MPM_OPERATOR_WORKER_IMAGE": "w"}.get(name, default)
 
-    main.options([], Environment())
+    options([], Environment())
     given = {entry["name"] for entry in operator(render())["env"]}
     assert given <= asked
 

@@ -14,7 +14,8 @@ from mpm_operator.kube.build import Builder, Wanted
 from mpm_operator.kube.caches import Caches
 from mpm_operator.kube.keys import MasterKeys
 from mpm_operator.kube.observe import Observer
-from mpm_operator.kube.operator import Operator, Options
+from mpm_operator.kube.operator import Operator
+from mpm_operator.kube.options import Options
 from mpm_operator.kube.resources import WEBSERVERS, Key
 from mpm_operator.manifests import ControlKeys, Owner, control_key
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mpm_operator.kube.main import options
+from mpm_operator.kube.options import options
 
 
 def test_the_environment_gives_what_the_command_line_leaves_out() -> None:

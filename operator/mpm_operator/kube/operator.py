@@ -7,13 +7,11 @@ import logging
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import kopf
 
 from mpm_operator.core.record import Ring
-from mpm_operator.manifests import PROGRESS_DEADLINE_SECONDS
 
 from . import handlers, metrics
 from .access import Access
@@ -25,7 +23,7 @@ from .events import Recorder
 from .execute import Executor, StepFailed
 from .health import Health
 from .keys import BadMasterKey, MasterKeys
-from .lease import Lease, LeaseTimes
+from .lease import Lease
 from .merged import Merged
 from .observe import Observer
 from .queue import KeyedQueue
@@ -40,12 +38,12 @@ from .webserver_metrics import WebServerMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from pathlib import Path
 
     from kopf._core.engines.peering import Identity
 
     from mpm_operator.scoreboard import Line
 
+    from .options import Options
     from .resources import Kind, Object
 
 logger = logging.getLogger(__name__)
@@ -56,26 +54,6 @@ FENCED_SECONDS = 1.0
 """When to look again at a WebServer whose turn the lease's end cut short."""
 KEY_SECONDS = 60.0
 """The master key is read again so often: it may have been rotated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the operator runs; `main` reads it from the command line and the environment."""
-
-    worker_image: str
-    identity: str
-    lease_namespace: str
-    lease_name: str = "mpm-operator"
-    lease: LeaseTimes = field(default_factory=LeaseTimes)
-    namespaces: tuple[str, ...] = ()
-    """Namespaces to watch; none = all."""
-    health_port: int = 8081
-    metrics_port: int = 8080
-    address: str = ""
-    """Where other operators reach the metrics port (HOST:PORT); "" = they cannot pass readers on."""
-    progress_deadline_seconds: int = PROGRESS_DEADLINE_SECONDS
-    status_token_file: Path | None = None
-    """Holds the token with which agents read every WebServer's pages."""
 
 
 class Operator:
