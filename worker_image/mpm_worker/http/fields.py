@@ -168,7 +168,8 @@ def _heed(marks: int, fields: Fields, cgi: dict[str, str]) -> None:
         fields.close = "close" in options
         fields.keep_alive = "keep-alive" in options
     if marks & _EXPECT:
-        expectations = set(_list(cgi["HTTP_EXPECT"])) - {""}  # an empty element says nothing (RFC 9110, 5.6.1)
+        # An empty element of a list says nothing (RFC 9110, 5.6.1).
+        expectations = set(_list(cgi["HTTP_EXPECT"])) - {""}
         fields.expect = "100-continue" in expectations
         fields.other_expectation = bool(expectations - {"100-continue"})
     if marks & _DROPPED:
