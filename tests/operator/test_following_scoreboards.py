@@ -212,6 +212,18 @@ async def test_a_value_out_of_bounds_is_refused_with_the_pods_reason(desk: Desk)
     assert caught.value.final
 
 
+async def test_a_pod_that_stands_still_is_told_to_have_given_no_answer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpm_operator.kube.scoreboards.CONTROL_TIMEOUT_SECONDS", 0.5)
+    desk.worker.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(ControlRefused, match=r"PUT /control: no answer within 0\.5 s"):
+            await desk.put(timeoutSeconds=1)
+    finally:
+        desk.worker.process.send_signal(signal.SIGCONT)
+
+
 async def test_nothing_is_sent_without_the_lease(worker: Worker) -> None:
     desk = Desk(worker, lambda: 0.0)
     await desk.reported()

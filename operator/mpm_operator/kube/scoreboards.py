@@ -221,7 +221,7 @@ class Scoreboards:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             metrics.CONTROLS.labels(path.rpartition("/")[2], "unreachable").inc()
-            raise ControlRefused(f"{method} {path}: {error!r}") from error
+            raise ControlRefused(f"{method} {path}: {_why(error)}") from error
 
     async def _resync(self, stream: _Stream) -> None:
         try:
@@ -230,7 +230,7 @@ class Scoreboards:
             ) as response:
                 self._take(stream, parse(await response.read(), self._clock()), wake=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ControlRefused(f"GET /scoreboard: {error!r}") from error
+            raise ControlRefused(f"GET /scoreboard: {_why(error)}") from error
 
     async def _run(self, uid: str) -> None:
         """Read the pod's stream for as long as it lives."""
@@ -279,3 +279,10 @@ class Scoreboards:
             connector = aiohttp.TCPConnector(limit=0)
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
+
+
+def _why(error: Exception) -> str:
+    """Return why there was no answer: the error of a time-out has no words."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONTROL_TIMEOUT_SECONDS:g} s"
+    return str(error) or repr(error)
