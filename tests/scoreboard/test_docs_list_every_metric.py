@@ -50,3 +50,16 @@ def test_the_reasons_are_those_of_the_code() -> None:
         line for line in DOCS.read_text().splitlines() if line.startswith("| `mpm_servers_ended_total")
     ]
     assert tuple(re.findall(r"`(\w+)`", line)) == REASONS
+
+
+def test_every_reason_of_a_decision_has_a_series_from_the_start() -> None:
+    """`increase()` of a series that appears with its first decision is nothing."""
+    page = (DOCS.parent / "operations.md").read_text()
+    table = page.partition("`status.decision.reason` | what it means")[2].partition("\n\n")[0]
+    reasons = {
+        reason for row in table.splitlines()[2:] for reason in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert len(reasons) > 20
+    text = generate_latest(own.REGISTRY).decode()
+    there = set(re.findall(r'^mpm_operator_decisions_total\{reason="(\w+)"', text, re.MULTILINE))
+    assert reasons <= there

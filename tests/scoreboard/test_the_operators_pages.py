@@ -17,9 +17,10 @@ from aiohttp import web
 from kubernetes.client import ApiClient, Configuration
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from reviews import serving
+from reviews import Reviews, serving
 
 from mpm_operator.core.record import Ring
+from mpm_operator.kube import metrics as own
 from mpm_operator.kube.access import Access
 from mpm_operator.kube.caches import Caches
 from mpm_operator.kube.client import Client
@@ -172,6 +173,14 @@ async def raw(whole: Whole, authorization: str) -> tuple[int, str, str]:
     return int(head.split()[1]), head, body
 
 
+async def test_a_flood_of_tokens_leaves_the_api_server_to_those_who_scale(whole: Whole) -> None:
+    Reviews.most_at_once = 0
+    answers = await asyncio.gather(*(whole.ask(authorization=f"Bearer made-up-{n}") for n in range(30)))
+    assert {status for status, _, _ in answers} == {401}
+    assert 1 <= Reviews.most_at_once <= 2
+    assert (await whole.ask())[0] == 200
+
+
 @pytest.mark.parametrize(
     ("path", "method", "status"),
     [
@@ -310,7 +319,7 @@ def test_promtool_finds_nothing_wrong(whole: Whole, line: Callable[..., Line]) -
     whole.hear("a", line(busy=2, idle=3, letters="W2_3"))
     checked = subprocess.run(
         ["promtool", "check", "metrics"],
-        input=whole.metrics(),
+        input=whole.metrics() + generate_latest(own.REGISTRY).decode(),
         capture_output=True,
         text=True,
         timeout=60,

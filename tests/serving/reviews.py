@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
 class Reviews(BaseHTTPRequestHandler):
     """Knows two users: `reader`, who may get WebServers, and `stranger`, who may not."""
 
+    under_way, most_at_once = 0, 0
+    lock = threading.Lock()
+
     def do_POST(self) -> None:
+        with Reviews.lock:
+            Reviews.under_way += 1
+            Reviews.most_at_once = max(Reviews.most_at_once, Reviews.under_way)
+        time.sleep(0.01)
+        self.answer()
+        with Reviews.lock:
+            Reviews.under_way -= 1
+
+    def answer(self) -> None:
         spec = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]
         if "tokenreviews" in self.path:
             known = spec["token"] in ("reader", "stranger")

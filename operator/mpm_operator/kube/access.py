@@ -5,6 +5,7 @@ The API server is asked (TokenReview, then SubjectAccessReview), so there is one
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -28,6 +29,8 @@ ALLOWED_SECONDS = 60.0
 """How long a yes holds: an agent that scrapes each 10 s must not cost two API calls each time."""
 REFUSED_SECONDS = 5.0
 _REMEMBERED = 1000
+_ASKING = 2
+"""Questions under way at once: who knocks with tokens by the hundred must not take the calls that scale."""
 
 
 class Verdict(Enum):
@@ -49,6 +52,7 @@ class Access:
         self._token_file = token_file
         self._clock = clock
         self._known: OrderedDict[tuple[bytes, Key], tuple[float, Verdict]] = OrderedDict()
+        self._asking = asyncio.Semaphore(_ASKING)
 
     async def may_read(self, token: str, key: Key) -> Verdict:
         """Return whether the bearer of the token may get the WebServer.
@@ -63,7 +67,8 @@ class Access:
         until, verdict = self._known.get(entry, (0.0, Verdict.UNKNOWN))
         if until > self._clock():
             return verdict
-        verdict = await self._ask(token, key)
+        async with self._asking:
+            verdict = await self._ask(token, key)
         seconds = ALLOWED_SECONDS if verdict is Verdict.ALLOWED else REFUSED_SECONDS
         self._known[entry] = (self._clock() + seconds, verdict)
         self._known.move_to_end(entry)

@@ -21,6 +21,13 @@ RECONCILE_SECONDS = Histogram(
 DECISIONS = Counter(
     "mpm_operator_decisions", "Decisions that changed, by their reason.", ["reason"], registry=REGISTRY
 )
+for _reason in (
+    *("Steady", "SpareThreadsLow", "SpareServersLow", "LoadRose", "QueueFormed", "BacklogOverflows"),
+    *("SpareThreadsHigh", "SpareServersHigh", "LoadFell", "Stabilizing", "AtMaxRequestWorkers"),
+    *("AtServerLimit", "PodsFailing", "SilentPods", "ManualReplicas", "ScalingConflict", "Created"),
+    *("Restored", "Draining", "RollingOut", "Ceilings", "OverMaxRequestWorkers", "Paused"),
+):
+    DECISIONS.labels(_reason)
 API_WRITES = Counter(
     "mpm_operator_api_writes",
     "Writes sent to the API server, the lease's included.",
