@@ -11,12 +11,12 @@ from mpm_worker.accessformat import More
 from mpm_worker.requestid import request_id
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DNS, LOGGING
-from mpm_worker.wsgi import serve
+from mpm_worker.wsgi import SpoolError, reject, serve
 
 if TYPE_CHECKING:
     from mpm_worker.child import Child
     from mpm_worker.client import Client
-    from mpm_worker.http import Request
+    from mpm_worker.http import ProtocolError, Request
     from mpm_worker.scoreboard import Slot
     from mpm_worker.wsgi import Outcome
 
@@ -48,8 +48,30 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
     client.served += 1
     slot.done(outcome.sent)
     if child.log is not None:
-        log_request(child, client, request, outcome.status, outcome.sent, slot)
+        _log(child, client, request, outcome.status, outcome.sent, slot)
     return outcome
+
+
+def refuse(child: Child, client: Client, error: ProtocolError, slot: Slot) -> int:
+    """Answer a request that breaks a rule; how many bytes of content were sent.
+
+    Of a refused body the request is known (`client.request`), of a refused head it is not.
+    """
+    connection, request = client.connection, client.request
+    connection.serial = client.served
+    if client.trusted and child.entrance is not None:
+        if request is not None:
+            child.entrance.forward(client, request)
+        else:  # whoever the last request came from, this one comes from the proxy itself as far as we know
+            connection.given_id = ""
+            connection.peer, connection.environ = client.origin
+    if isinstance(error.__cause__, SpoolError):  # what the client did wrong is for the client to know
+        line = "-" if request is None else f"{request.method} {request.target_text}"
+        say(f"[{request_id(connection)}] {line}: {error.__cause__}")
+    sent = reject(client.sock, error)
+    slot.done(sent)
+    _log(child, client, request, error.status, sent, slot)
+    return sent
 
 
 def _leave(request: Request) -> NoReturn:
@@ -85,9 +107,7 @@ def _look_up(client: Client, slot: Slot) -> None:
     connection.host = name if _HOST_NAME.fullmatch(name) else connection.peer[0]
 
 
-def log_request(
-    child: Child, client: Client, request: Request | None, status: int, sent: int, slot: Slot
-) -> None:
+def _log(child: Child, client: Client, request: Request | None, status: int, sent: int, slot: Slot) -> None:
     """A line of the access log, where there is one; None: the head was refused."""
     if child.log is None:
         return

@@ -32,8 +32,8 @@ from mpm_worker.mpm.connections import Connections
 from mpm_worker.mpm.paths import ODD, Path, Paths
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DEAD, READ, STARTING
-from mpm_worker.serving import log_request, serve_slot
-from mpm_worker.wsgi import Outcome, reject
+from mpm_worker.serving import refuse, serve_slot
+from mpm_worker.wsgi import Outcome
 
 if TYPE_CHECKING:
     from mpm_worker.child import Child
@@ -325,11 +325,7 @@ class Event:
         if not self._free:
             self._child.alarm_if_full()
         if isinstance(request, ProtocolError):
-            outcome = Outcome(False, request.status, reject(client.sock, request))
-            slot.done(outcome.sent)
-            # Of a refused body the request is known, of a refused head it is not.
-            log_request(self._child, client, client.request, request.status, outcome.sent, slot)
-            return outcome
+            return Outcome(False, request.status, refuse(self._child, client, request, slot))
         try:
             return serve_slot(self._child, client, request, slot)
         except Exception:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from mpm_worker.say import say
 from mpm_worker.wsgi import Spool, SpoolError
 from mpm_worker.wsgi.body import BYTES_PER_SECOND
 
@@ -59,8 +58,7 @@ def is_whole(client: Client) -> bool:
     try:
         whole = spool.fill(connection)
     except SpoolError as error:
-        say(str(error))
-        raise connection.refuse(507, SpoolError.told) from None
+        raise connection.refuse(507, SpoolError.told) from error  # who answers logs it
     _note(client, spool.size)
     return whole
 

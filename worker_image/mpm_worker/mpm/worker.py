@@ -19,8 +19,7 @@ from mpm_worker.compiled import Waiter
 from mpm_worker.http import ProtocolError
 from mpm_worker.say import say
 from mpm_worker.scoreboard import CLOSING, DEAD, KEEPALIVE, READ
-from mpm_worker.serving import log_request, serve_slot
-from mpm_worker.wsgi import reject
+from mpm_worker.serving import refuse, serve_slot
 
 if TYPE_CHECKING:
     from mpm_worker.child import Child
@@ -221,9 +220,7 @@ def _await_request(child: Child, client: Client, slot: Slot, waiter: Waiter) -> 
             last = left <= 0
             _receive(client, waiter, max(0.0, min(left, _SLICE)))
         except ProtocolError as error:
-            sent = reject(client.sock, error)
-            slot.done(sent)
-            log_request(child, client, None, error.status, sent, slot)
+            refuse(child, client, error, slot)
             linger(client.sock, slot)
             return None
 
