@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec.structs import replace
 
 from mpm_operator.core.plan import Condition, ConditionStatus, Plan
@@ -117,3 +118,18 @@ def test_what_fails_is_told_as_it_is_now(world: Callable[..., Any]) -> None:
         decided = plan(replace(seen, pods=pods), w.now)
         w.memory = decided.memory
         assert condition(decided, "Progressing").message == trouble
+
+
+@pytest.mark.parametrize(("rolling", "ready"), [(True, ConditionStatus.FALSE), (False, ConditionStatus.TRUE)])
+def test_a_pod_that_fails_beside_enough_others_is_in_the_way_of_a_rollout_alone(
+    world: Callable[..., Any], rolling: bool, ready: ConditionStatus
+) -> None:
+    w = world(BAND, startup=1.0)
+    w.load = 2
+    w.run(10)
+    pods = (*w.snapshot().pods, Pod("new", PodPhase.STARTING, w.now, trouble="Unschedulable: 0/1 nodes"))
+    decided = plan(replace(w.snapshot(), pods=pods, rolling=rolling), w.now)
+    assert condition(decided, "Available").status is ConditionStatus.TRUE
+    assert condition(decided, "Progressing").reason == "PodsFailing"
+    assert condition(decided, "Ready").status is ready
+    assert [note.message for note in decided.notes] == ["Unschedulable: 0/1 nodes"]

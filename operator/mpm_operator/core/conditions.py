@@ -178,7 +178,7 @@ def conditions(
         _scaling_active(snapshot, found),
         _limited(found),
         _saturated(found),
-        _ready(available, progressing, found),
+        _ready(snapshot, available, progressing, found),
     )
 
 
@@ -267,10 +267,18 @@ def _saturated(found: Mapping[str, Trouble]) -> Condition:
     return Condition("Saturated", ConditionStatus.FALSE, "SlotsIdle", "requests find idle slots")
 
 
-def _ready(available: Condition, progressing: Condition, found: Mapping[str, Trouble]) -> Condition:
+def _ready(
+    snapshot: Snapshot, available: Condition, progressing: Condition, found: Mapping[str, Trouble]
+) -> Condition:
+    """Return whether the pods serve what the spec asks for.
+
+    Pods that fail are in the way of a rollout. Beside enough others, one without a node, or one that was out
+    of memory, is told in Progressing: who waits for Ready waits for the spec, not for every pod.
+    """
     if available.status is not ConditionStatus.TRUE:
         return Condition("Ready", ConditionStatus.FALSE, available.reason, available.message)
-    for name in ("RolledBack", "PodsFailing", "Conflict", "Unreachable"):
+    in_the_way = ["RolledBack", "Conflict", "Unreachable", *(["PodsFailing"] if snapshot.rolling else [])]
+    for name in in_the_way:
         if name in found:
             return Condition("Ready", ConditionStatus.FALSE, found[name].reason, found[name].message)
     reason = progressing.reason if progressing.status is ConditionStatus.TRUE else "Serving"
