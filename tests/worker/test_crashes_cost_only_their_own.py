@@ -159,6 +159,21 @@ def test_who_comes_while_there_is_no_descriptor_waits(start, mpm: str) -> None:
     assert pids(worker) == {pid}
 
 
+@pytest.mark.parametrize("model", ["worker", "event"])
+def test_a_process_without_a_descriptor_says_so_once(start, model: str) -> None:
+    worker = start("--mpm", model, "--processes", "1", "--threads", "8")
+    (pid,) = pids(worker)
+    used = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+    held = [worker.connect() for _ in range(8)]
+    words = f"server {pid} cannot accept a connection, so they wait: Too many open files"
+    worker.await_line(words)
+    for sock in held:
+        sock.close()
+    assert worker.get()[0] == 200
+    assert sum(words in line for line in worker.said) == 1
+
+
 def test_a_thousand_slow_clients_keep_nobody_from_being_served(start, hammer) -> None:
     worker = start("--mpm", "event", "--processes", "1", "--threads", "4", "--timeout", "4")
     slow = []

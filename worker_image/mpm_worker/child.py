@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -58,6 +59,8 @@ _NOT_OURS = (
 )
 """Signals to the supervisor that a terminal, or a careless kill, sends to the servers too."""
 
+_TELL_AGAIN = 60.0
+"""Seconds between two lines about the same lasting trouble."""
 _FIRST_REQUEST = 1.0
 """Seconds at least for the first request of a connection that a draining process has accepted."""
 
@@ -88,6 +91,7 @@ class Child:
         self._wake: Callable[[], None] = lambda: None
         self._accepted = 0
         self._spread = spread(os.getpid())
+        self._tell_again = 0.0
 
     # -- life
 
@@ -228,6 +232,13 @@ class Child:
     def inboxes(self) -> Inboxes | None:
         """Of connections that are passed on; never of those that are more than plain HTTP."""
         return self.listeners.inboxes if self.entrance is None else None
+
+    def cannot_accept(self, error: OSError) -> None:
+        """Told once in a while for as long as it lasts: who comes waits in the accept queue."""
+        now = time.monotonic()
+        if now >= self._tell_again:
+            self._tell_again = now + _TELL_AGAIN
+            say(f"server {os.getpid()} cannot accept a connection, so they wait: {error.strerror}")
 
     def welcome(self, sock: socket.socket, address: Any, listener: socket.socket | None) -> Client:
         """Count and prepare a connection that was accepted from `listener`, or came from a sibling (None)."""

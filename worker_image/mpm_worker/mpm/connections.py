@@ -218,7 +218,8 @@ class Connections:
                 sock, address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError:
+            except OSError as error:
+                self._child.cannot_accept(error)
                 self._paused_until = time.monotonic() + _PAUSE  # out of descriptors
                 return
             self._begin(self._child.welcome(sock, address, listener))

@@ -150,7 +150,8 @@ class Worker:
                 return None
             except ConnectionAbortedError:
                 continue
-            except OSError:
+            except OSError as error:
+                self._child.cannot_accept(error)
                 time.sleep(_PAUSE)
                 return None
             slot.begin(READ)
