@@ -109,6 +109,13 @@ def test_the_judgement_of_the_balancer_does_not_flap() -> None:
     assert not observe(replace(load, pooled=False), [], 0, 0, 0, 1.0, 0.5).pooled
 
 
+def test_a_moment_at_which_one_pod_has_all_is_not_remembered_for_minutes() -> None:
+    load = Load()
+    for second in range(120):
+        load = observe(load, [], 0, 0, 0, float(second), 1500.0 if second < 3 else 0.1)
+    assert load.pooled
+
+
 def test_a_full_pod_still_shows_what_arrives() -> None:
     """25 slots of 1 s complete 25 a second, 60 a second arrive: the queue grows by the rest."""
     pod, load = Counters(busy=25), Load()

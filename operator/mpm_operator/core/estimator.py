@@ -30,6 +30,9 @@ VARIANCE_SECONDS = 120.0
 """Time constant of the variance: that of the load's restlessness, not of one jump."""
 BALANCER_SECONDS = 60.0
 """Time constant of the judgement of the balancer."""
+MOST_UNEVEN = 4.0
+"""More than chance makes of three pods or more is no matter of dealing: a pod is new, or one hangs. One such
+second must not be remembered for minutes."""
 EVEN, UNEVEN = 0.4, 0.6
 """Below EVEN the pods are one queue, until UNEVEN; random dealing gives 1, round robin more than a half."""
 SERVICE_SECONDS = 30.0
@@ -143,7 +146,7 @@ def _judge_balancer(load: Load, dispersion: float | None) -> Load:
     """Return the load with what the evenness of the pods tells of the balancer."""
     if dispersion is None:
         return load
-    mean = load.dispersion + (dispersion - load.dispersion) / BALANCER_SECONDS
+    mean = load.dispersion + (min(dispersion, MOST_UNEVEN) - load.dispersion) / BALANCER_SECONDS
     return replace(load, dispersion=mean, pooled=mean < (UNEVEN if load.pooled else EVEN))
 
 
