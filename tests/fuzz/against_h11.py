@@ -29,6 +29,7 @@ STRICTER = {
     "100-continue": "h11 leaves Expect to its user",
     "more than one Content-Type": "h11 leaves it to its user",
     "more than one Content-Length": "h11 takes equal ones (RFC 9110, 8.6: MAY)",
+    "a TRACE request": "h11 leaves the meaning of a method to its user",
     "row of digits": "h11 takes a list of equal lengths (RFC 9110, 8.6: MAY)",
     "together with Transfer-Encoding": "h11 lets Transfer-Encoding win (RFC 9112, 6.1: MAY)",
     "in an HTTP/1.0 request": "RFC 9112, 6.1: its framing is faulty",

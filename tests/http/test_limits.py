@@ -30,7 +30,7 @@ def cut(stream: bytes, by: int) -> list[bytes]:
         (head(target=87), None),  # 100 bytes of request line
         (head(target=88), 414),
         (b"GET /" + b"t" * 200, 414),  # no end in sight
-        (b"M" * 101, 414),
+        (b"M" * 101, 400),  # no target in sight
         (head(fields=4), None),
         (head(fields=5), 431),
         (head(field_bytes=200), None),

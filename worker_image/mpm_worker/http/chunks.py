@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mpm_worker.http.errors import Limits, ProtocolError
+from mpm_worker.http.errors import LENGTH_MOST, Limits, ProtocolError
 from mpm_worker.http.target import TOKEN
 
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
@@ -93,9 +93,8 @@ class ChunkedBody:
         if match is None:
             raise ProtocolError(400, "a chunk-size line breaks the grammar (RFC 9112, 7.1)")
         digits = match[1].lstrip(b"0")
-        if len(digits) > 16:
-            raise ProtocolError(400, "a chunk-size has more than 16 digits (RFC 9112, 7.1)")
-        size = int(digits or b"0", 16)
+        if len(digits) > 16 or (size := int(digits or b"0", 16)) > LENGTH_MOST:
+            raise ProtocolError(400, "a chunk-size has more than 63 bits (RFC 9112, 7.1)")
         self._total += size
         if self._total > self._limits.body:
             raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")

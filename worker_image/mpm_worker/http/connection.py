@@ -271,6 +271,8 @@ class Connection:
                 raise ProtocolError(417, "an expectation other than 100-continue (RFC 9110, 10.1.1)")
         elif fields.chunked:
             raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request (RFC 9112, 6.1)")
+        if line[0] == "TRACE" and (fields.length or fields.chunked):
+            raise ProtocolError(400, "a TRACE request has no content (RFC 9110, 9.3.8)")
         if fields.length > self.limits.body:
             raise ProtocolError(413, f"the body is longer than {self.limits.body} bytes")
         self._head_asked = line[0] == "HEAD"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+LENGTH_MOST: Final = (1 << 63) - 1
+"""Bytes of a body or a chunk that every reader can count; who says more wants to see one overflow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from httptools import HttpParserError, HttpRequestParser
 
-from mpm_worker.http.errors import ProtocolError
+from mpm_worker.http.errors import LENGTH_MOST, ProtocolError
 from mpm_worker.http.host import valid_host
 from mpm_worker.http.target import TOKEN
 
@@ -186,8 +186,8 @@ def _frame(fields: Fields, length: str | None, coding: str | None) -> None:
         if not _DIGITS(length):
             raise ProtocolError(400, "Content-Length is not a row of digits (RFC 9110, 8.6)")
         digits = length.lstrip("0") or "0"
-        if len(digits) >= 20:  # llhttp has no number for it, and int() refuses thousands of digits
-            raise ProtocolError(413, "the body is longer than 18 quintillion bytes")
+        if len(digits) > 19 or int(digits) > LENGTH_MOST:  # int() refuses thousands of digits
+            raise ProtocolError(400, "Content-Length has more than 63 bits (RFC 9110, 8.6)")
         fields.length = int(digits)
         return
     if length is not None:

@@ -51,6 +51,8 @@ class HeadLines:
         if bad := _NOT_IN_REQUEST_LINE(line, self._seen, most):
             raise _illegal(bad[0], "the request line")
         if len(line) > most:
+            if b" " not in line[:most]:
+                raise ProtocolError(400, f"no target in {most} bytes of request line (RFC 9112, 3)")
             raise ProtocolError(414, f"the request line is longer than {most} bytes")
         if whole:
             parse_request_line(line.decode("latin-1"))
