@@ -74,7 +74,7 @@ def talk(request: bytes, answer: Answer) -> tuple[Any, ...]:
     wire = re.sub(rb"\r\nDate: [^\r]*GMT\r\n", b"\r\nDate: now\r\n", wire, count=1)
     environs = [{k: v for k, v in each.items() if k not in ("wsgi.input", "wsgi.errors")} for each in seen]
     # The way through our own functions differs, what went wrong does not.
-    told = errors.getvalue().splitlines()
+    told = re.sub(r"^[0-9T:-]+Z ", "", errors.getvalue()).splitlines()
     return wire, tuple(outcome), environs, told[:1], told[-1:]
 
 
