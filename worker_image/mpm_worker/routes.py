@@ -49,7 +49,7 @@ class Routes:
             "/scoreboard": self._scoreboard,
             "/metrics": self._metrics,
             "/healthz": lambda _: Answer(b"ok\n"),
-            "/readyz": lambda _: self._probe(self._supervisor.ready),
+            "/readyz": lambda _: self._probe(self._supervisor.phases.ready),
             "/startupz": lambda _: self._probe(self._supervisor.brood.ever_ready),
         }
         found = pages.get(path)
@@ -60,7 +60,7 @@ class Routes:
         return found(request.query)
 
     def _probe(self, well: bool) -> Answer:
-        return Answer(f"{self._supervisor.state}\n".encode(), 200 if well else 503)
+        return Answer(f"{self._supervisor.phases.state}\n".encode(), 200 if well else 503)
 
     # -- scoreboard
 
@@ -72,7 +72,7 @@ class Routes:
         document = self._aggregate(0, "")
         document["processes"] = [
             supervisor.observer.process(
-                process, supervisor.resources.rss.get(process.pid, 0), accepting=supervisor.accepting
+                process, supervisor.resources.rss.get(process.pid, 0), accepting=supervisor.phases.accepting
             )
             for process in supervisor.brood.processes.values()
         ]
@@ -92,7 +92,7 @@ class Routes:
             "pod": supervisor.options.pod_uid,
             "line": line,
             "edge": edge,
-            "state": supervisor.state,
+            "state": supervisor.phases.state,
             "sequence": supervisor.sequence,
             "keyVersion": supervisor.key_version,
             "mpm": supervisor.options.mpm,
@@ -189,13 +189,13 @@ class Routes:
         """Of all slots there are, and a dot for each that a server still to come would have."""
         supervisor = self._supervisor
         processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
-        accepting = supervisor.accepting
+        accepting = supervisor.phases.accepting
         rows = [letters_of(supervisor.board, process, accepting=accepting) for process in processes]
         shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
         return "".join(shown) + "." * (supervisor.threads * (supervisor.settings.processes - len(rows)))
 
     def _processes(self) -> Iterator[status.ServerLine]:
-        board, accepting = self._supervisor.board, self._supervisor.accepting
+        board, accepting = self._supervisor.board, self._supervisor.phases.accepting
         for process in sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row):
             record = board.server(process.row)
             going = self._going(process)
@@ -212,10 +212,10 @@ class Routes:
             )
 
     def _going(self, process: Process) -> bool:
-        return bool(process.retired) or not self._supervisor.accepting
+        return bool(process.retired) or not self._supervisor.phases.accepting
 
     def _slots(self) -> Iterator[status.SlotLine]:
-        board, accepting = self._supervisor.board, self._supervisor.accepting
+        board, accepting = self._supervisor.board, self._supervisor.phases.accepting
         now = time.monotonic()
         width = LINE if board.extended else TEXT
         processes = sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row)
@@ -275,10 +275,10 @@ class Routes:
                 seconds = number("ttlSeconds", document.get("ttlSeconds"), 0.1, _LONGEST_QUIESCE, whole=False)
                 within = document.get("idleWithinSeconds", 0)
                 within = number("idleWithinSeconds", within, 0, _LONGEST_QUIESCE, whole=False)
-                if not supervisor.quiesce(seconds, within):
+                if not supervisor.phases.quiesce(seconds, within):
                     return _json(self._aggregate(0, ""))  # nothing has changed yet
             case "POST", "/control/resume":
-                supervisor.resume()
+                supervisor.phases.resume()
             case "POST", "/control/rebalance":
                 supervisor.rebalance(number("share", document.get("share"), 0, 1, whole=False))
             case _:

@@ -10,7 +10,7 @@ import selectors
 import signal
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mpm_worker import compiled
 from mpm_worker.admin import Admin
@@ -23,10 +23,11 @@ from mpm_worker.drain import Drain
 from mpm_worker.hooks import Hooks
 from mpm_worker.observe import Arrivals, Load, Observer
 from mpm_worker.option import EVENT, OptionError
+from mpm_worker.phases import Phases
 from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
 from mpm_worker.say import say
-from mpm_worker.scoreboard import Live, Phase, Scoreboard
+from mpm_worker.scoreboard import Live, Scoreboard
 from mpm_worker.settings import at_start, publish
 from mpm_worker.signals import Signals
 from mpm_worker.start import rows_of
@@ -53,14 +54,6 @@ _SAME_EDGE_GAP = 0.25
 """A pod on the verge of saturation flaps; its watchers hear of one kind of edge no more often."""
 
 
-class _Waiting(NamedTuple):
-    """A quiesce that waits for an idle moment."""
-
-    until: float
-    seconds: float
-    """How long the pod then stays quiesced."""
-
-
 class Supervisor:
     """The life of one pod, from the first fork to the last request."""
 
@@ -83,20 +76,19 @@ class Supervisor:
         self.brood = Brood(options, self.board, self.listeners, self._adopt, self._bury, self._cut_cord)
         self.arrivals = Arrivals(self.board)
         self.drain = Drain(self.brood, self.board, self.listeners, self.arrivals)
+        self.phases = Phases(self)
         self.watch = Watch(options, self.board, self.brood)
         self.observer = Observer(self.board, self.listeners, self.brood, event)
         self.admin = Admin(ports.admin, self.selector, Routes(self).handle, SERVER)
         self.load: Load = self.observer.load(accepting=False)
         self.resources = self.observer.resources(Cpu())
         self._burst = Burst()
-        self._quiesced_at = self._quiesced_until = 0.0
-        self._waiting: _Waiting | None = None
-        self._drained = self._told_full = False
+        self._told_full = False
         self._edges: dict[str, float] = {}
         self._due = self._tick_due = 0.0
         actions: dict[int, Callable[[], object]] = {
-            signal.SIGTERM: self.stop,
-            signal.SIGWINCH: self.stop,
+            signal.SIGTERM: self.phases.stop,
+            signal.SIGWINCH: self.phases.stop,
             signal.SIGINT: self.drain.cut,
             signal.SIGHUP: self.restart,
             signal.SIGUSR1: self.restart,
@@ -146,14 +138,12 @@ class Supervisor:
         """Everything the supervisor does of its own accord, at each tick and each edge."""
         self.board.live[Live.ALARM] = 0
         self.brood.reap(now)
-        if self._quiesced_until and now >= self._quiesced_until and not self.drain.begun:
-            say("the quiesce has lapsed, serving again")
-            self.resume()
+        self.phases.lapse(now)
         self.arrivals.look(now)
         self.drain.step(now)
         self.brood.maintain(now)
         self.refresh(now)
-        self._quiesce_when_idle(now)
+        self.phases.quiesce_when_idle(now)
         tick = now >= self._tick_due
         if tick or (self.saturated and self.ceiling > self.settings.threadsPerChild):
             self.resources = self.observer.resources(self.resources.cpu)
@@ -166,17 +156,22 @@ class Supervisor:
             if self.listeners.certificates is not None and self.listeners.certificates.changed():
                 self._reload_certificates()
         self._tell_the_service_manager()
-        hurry = self.saturated or not self.accepting or self.board.live[Live.PRESSURE] != 0
+        hurry = self.saturated or not self.phases.accepting or self.board.live[Live.PRESSURE] != 0
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
-        if self._waiting is not None:
+        if self.phases.waiting:
             self._due = min(self._due, now + _WAITING_TICK)
         self._due = min(self._due, now + self.notifier.interval)
 
     def refresh(self, now: float) -> None:
         """See the load as it is now; also for one who asks between two ticks."""
-        before, self.load = self.load, self.observer.load(accepting=self.accepting)
+        before = self.load
+        self.measure()
         self._press()
         self._find_edges(before, now)
+
+    def measure(self) -> None:
+        """Read the load off the scoreboard."""
+        self.load = self.observer.load(accepting=self.phases.accepting)
 
     def _press(self) -> None:
         """Whether responses let go of their connections for those that wait.
@@ -191,8 +186,9 @@ class Supervisor:
     def _tell_the_service_manager(self) -> None:
         brood, load = self.brood, self.load
         stale = any(one.generation < brood.generation for one in brood.staying())
-        status = f"{self.state}: {load.busy} busy, {load.idle} idle, {load.queue} waiting"
-        self.notifier.tell(self.state, reloading=stale, status=status)
+        state = self.phases.state
+        status = f"{state}: {load.busy} busy, {load.idle} idle, {load.queue} waiting"
+        self.notifier.tell(state, reloading=stale, status=status)
 
     def _look_at_once(self) -> None:
         self._due = 0.0
@@ -221,29 +217,19 @@ class Supervisor:
             self._write_settings()
 
     def _find_edges(self, before: Load, now: float) -> None:
-        if self.load.idle == 0 and before.idle > 0 and self.accepting:
+        if self.load.idle == 0 and before.idle > 0 and self.phases.accepting:
             self.edge("Saturated", now)
         if self._told_full and self.load.idle > 0:
             # Or watchers would take the fullest moments of a second for its mean.
             self.edge("", now)
         if self.load.queue > 0 and before.queue == 0:
             self.edge("Queued", now)
-        drained = bool(self._quiesced_at) and self._empty()
-        if drained and not self._drained:
-            self._drained = True
-            self.edge("Drained", now)
-        self._drained = drained
+        self.phases.find_drained(now)
         if self.brood.ever_ready and not self.ever_ready:
             self.ever_ready = True
             say(f"listening on {self.listeners.urls}, admin on {self.admin_url}", colon="")
             self.brood.hooks.attempt("when_ready")
             self.edge("Ready", now)
-
-    def _empty(self) -> bool:
-        """Whether nobody is here, and nobody waits who would be ours alone to serve."""
-        load = self.load
-        ours = load.queue - load.backlog.depth + self.listeners.own_depth()
-        return not (load.connections or load.busy or ours)
 
     def edge(self, name: str, now: float) -> None:
         """Tell the watchers at once."""
@@ -256,78 +242,7 @@ class Supervisor:
         if self.admin.watched:
             self.admin.publish(Routes(self).next_line(edge))
 
-    # -- state
-
-    @property
-    def state(self) -> str:
-        if self.drain.begun:
-            return "Stopping"
-        if not self.brood.ready():
-            return "Starting"
-        if self._quiesced_at:
-            return "Drained" if self._drained else "Quiescing"
-        return "Serving"
-
-    @property
-    def accepting(self) -> bool:
-        """Whether idle slots are spare ones."""
-        return not self._quiesced_at and not self.drain.begun
-
-    @property
-    def ready(self) -> bool:
-        """What /readyz says; while stopping still yes, until the door is shut."""
-        if self.drain.begun:
-            return self.drain.open and not self._quiesced_at and self.brood.ready()
-        return self.state == "Serving"
-
-    def _set_phase(self) -> None:
-        if not self.brood.ending:
-            self.board.live[Live.PHASE] = Phase.SERVING if self.accepting else Phase.LETTING_GO
-        self.brood.wake_all()
-        self.soon()
-
-    def quiesce(self, seconds: float, idle_within: float = 0.0) -> bool:
-        """Leave readiness and let go of every connection that has a response to say it in; for so long.
-
-        With `idle_within` at the first moment within so many seconds without a request, and not at all when
-        none comes. Returns whether it is quiesced now.
-        """
-        now = time.monotonic()
-        self._waiting = None
-        if idle_within and not self._quiesced_at:
-            self._waiting = _Waiting(now + idle_within, seconds)
-            self.refresh(now)
-            self._quiesce_when_idle(now)
-            self.soon()
-        else:
-            self._quiesce(now, seconds)
-        return bool(self._quiesced_at)
-
-    def _quiesce_when_idle(self, now: float) -> None:
-        waiting = self._waiting
-        if waiting is None:
-            return
-        if now >= waiting.until or self.drain.begun:
-            self._waiting = None
-        elif not (self.load.served or self.load.queue):
-            self._waiting = None
-            self._quiesce(now, waiting.seconds)
-
-    def _quiesce(self, now: float, seconds: float) -> None:
-        first, self._quiesced_at = not self._quiesced_at, self._quiesced_at or now
-        self._quiesced_until = now + seconds
-        if first:
-            self._set_phase()
-            self.load = self.observer.load(accepting=False)
-            self.edge("Quiesced", now)
-
-    def resume(self) -> None:
-        self._quiesced_at = self._quiesced_until = 0.0
-        self._waiting = None
-        self._drained = False
-        if not self.drain.begun:
-            self._set_phase()
-            self.load = self.observer.load(accepting=True)
+    # -- what is asked for
 
     def rebalance(self, share: float) -> None:
         self.board.live[Live.RELEASE_SHARE] = round(share * 1000)
@@ -373,21 +288,6 @@ class Supervisor:
         else:
             self.board.live[Live.CERTIFICATES] = certificates.number
             say("the certificate was read again")
-
-    # -- the end
-
-    def stop(self) -> None:
-        """Drain and end. Who was quiesced for longer than the drain delay has had it already.
-
-        Without a delay there is no proxy whose word could be late: nothing is awaited.
-        """
-        if not self.drain.begun:
-            now, delay = time.monotonic(), self.options.drain_delay
-            accept_until = max(now, (self._quiesced_at or now) + delay)
-            graceful = self.settings.gracefulShutdownTimeoutSeconds
-            self.drain.begin(accept_until, graceful, patient=delay > 0)
-            self._set_phase()
-            self.emit("")
 
     # -- descriptors
 
