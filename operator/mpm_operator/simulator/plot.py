@@ -89,8 +89,9 @@ def _panel(row: int, label: str, seconds: int, lines: Sequence[tuple[str, str, l
         )
     for tick in range(7):
         x = LEFT + COLUMNS * tick / 6
+        anchor = "middle" if tick < 6 else "end"  # hours would go beyond the edge
         parts.append(
-            f'<text x="{x:.1f}" y="{top + PANEL + 15}" text-anchor="middle" fill="#555555">'
+            f'<text x="{x:.1f}" y="{top + PANEL + 15}" text-anchor="{anchor}" fill="#555555">'
             f"{_clock(seconds * tick / 6)}</text>"
         )
     for place, (colour, name, values) in enumerate(lines):
