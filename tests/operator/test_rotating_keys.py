@@ -60,5 +60,7 @@ def test_no_call_is_refused_for_good_while_the_key_is_rotated(shop: Stage) -> No
     shop.operators[1].end()
     shop.start_operator()
     change_arrives()
+    secret = "shop-mpm-control"
+    shop.until(lambda: shop.need("secret", secret)["data"].keys() == {"current"}, 60, "the old key to go")
     assert {pod["metadata"]["uid"] for pod in shop.pods()} == pods, "no pod was made anew for it"
     assert "401" not in "".join(operator.said() for operator in shop.operators)
