@@ -39,7 +39,8 @@ def main() -> None:
         (folder / "big").write_bytes(os.urandom(1 << 20))
         admin = free_port()
         log = str(folder / "access.log")
-        job = Job(free_port(), folder, log=log, options=("--admin", f"127.0.0.1:{admin}"))
+        options = ("--admin", f"127.0.0.1:{admin}", "--keep-alive-timeout", str(_LATE))
+        job = Job(free_port(), folder, log=log, options=options)
         server = Running(ours(), Path(sys.executable), job)
         try:
             faults = _soak(server, admin, minutes * 60, Path(log))
@@ -93,7 +94,7 @@ def _descriptors(root: int) -> int:
 
 
 def _board_at_rest(admin: int) -> dict[str, dict[str, int]]:
-    """Once nothing is left, or at last: kept connections are closed after 5 s."""
+    """Once nothing is left, or at last."""
     end = time.monotonic() + 30
     while True:
         with urllib.request.urlopen(f"http://127.0.0.1:{admin}/scoreboard", timeout=_LATE) as answer:
