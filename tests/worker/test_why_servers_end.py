@@ -51,6 +51,13 @@ def test_one_that_has_had_its_connections(start) -> None:
     assert set(ended(worker)) == {"worn"}
 
 
+def test_a_fast_stop_takes_no_server_for_failed(start, mpm: str) -> None:
+    worker = start("--mpm", mpm, "--processes", "2", "--threads", "2")
+    worker.signal(signal.SIGINT)
+    assert worker.exit_code() == 0
+    assert not [line for line in worker.said if "was killed by" in line]
+
+
 def test_the_last_line_tells_what_the_deadline_cut(start, mpm: str) -> None:
     worker = start("--mpm", mpm, "--processes", "1", "--threads", "2", "--graceful-timeout", "1")
     watch = worker.watch()

@@ -147,7 +147,8 @@ class Brood:
             if cell != Server.ACCEPTED:
                 record[cell] = 0
         self._empty_inbox(process.seat)
-        asked = bool(process.retired) or (self.ending and (code == 0 or not process.ready))
+        ended_well = code == 0 or not process.ready or process.killed
+        asked = bool(process.retired) or (self.ending and ended_well)
         self.ends[process.why or ("stopped" if asked else "failed")] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         if asked and (code == 0 or process.killed):
