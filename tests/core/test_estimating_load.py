@@ -193,6 +193,17 @@ def test_overflowing_queues_say_that_the_load_is_at_least() -> None:
     assert pod.tick(load).overflowing
 
 
+def test_what_is_lost_is_not_taken_for_a_load_that_falls() -> None:
+    """200 a second come for 100 that can be served; once the queue is full the others are lost unseen."""
+    pod, load = Counters(slots=100, busy=100), Load()
+    for _ in range(20):
+        pod.serve(100, 1.0)
+        pod.queue = min(511, pod.queue + 100)
+        pod.overflows += 100 * (pod.queue == 511)
+        load = pod.tick(load)
+    assert load.rate == pytest.approx(200, rel=0.05)
+
+
 def test_lines_that_come_too_fast_are_not_divided_by_their_tiny_interval() -> None:
     pod, load = Counters(busy=5), Load()
     for _ in range(200):

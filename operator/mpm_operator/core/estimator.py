@@ -170,6 +170,9 @@ def _sample(load: Load, flows: Sequence[Flow], busy: int, idle: int, queue: int,
             computed += flow.computed
         if flow.overflowed_at > since:
             overflowing = True
+    if overflowing:
+        # What was lost was not counted: less than before says nothing.
+        seen = max(seen, load.rate)
     held, burnt = held_ms / 1000, burnt_ms / 1000
     samples = load.samples + 1 if load.samples or flows else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
