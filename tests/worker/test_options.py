@@ -15,7 +15,7 @@ import pytest
 
 from mpm_worker.addresses import ListenError, open_listeners
 from mpm_worker.app import AppError, load_app
-from mpm_worker.elsewhere import ELSEWHERE
+from mpm_worker.elsewhere import ELSEWHERE, WITHOUT
 from mpm_worker.option_pages import markdown, usage
 from mpm_worker.options import TABLE, OptionError, load
 
@@ -66,6 +66,7 @@ def run(*arguments: str, env: dict[str, str] | None = None, cwd=None) -> tuple[i
         (["./shop/wsgi.py"], "perhaps shop.wsgi:app"),
         (["--workers", "4", "a:b"], "unknown option --workers; here it is --processes"),
         (["-w", "4", "a:b"], "unknown option -w; here it is --processes"),
+        (["--reload", "a:b"], "unknown option --reload; it is not needed: send HUP for new code"),
         (["a:b", "c:d"], "second application"),
         (["--thread", "5", "a:b"], "did you mean --threads?"),
         (["--kep-alive", "5", "a:b"], "did you mean --keep-alive?"),
@@ -265,7 +266,8 @@ def test_prefork_has_one_thread_and_more_processes() -> None:
 
 def test_a_name_of_another_server_leads_to_an_option() -> None:
     assert set(ELSEWHERE.values()) <= {*(option.name for option in TABLE), "config"}
-    assert not ELSEWHERE.keys() & {option.name for option in TABLE}
+    assert not (ELSEWHERE.keys() | WITHOUT.keys()) & {option.name for option in TABLE}
+    assert not ELSEWHERE.keys() & WITHOUT.keys()
 
 
 def test_every_option_is_in_help_and_documentation() -> None:

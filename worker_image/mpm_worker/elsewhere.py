@@ -1,4 +1,4 @@
-"""What other servers call our options: who comes from them is told the name it has here."""
+"""What other servers call our options, and what stands here for those that we do not have."""
 
 from __future__ import annotations
 
@@ -59,4 +59,26 @@ ELSEWHERE: Final = {
     "trust-proxy": "trusted-proxies",
     "url-alias": "static",
     "working-directory": "chdir",
+}
+
+WITHOUT: Final = {
+    # gunicorn
+    "D": "systemd or a container starts it in the background",
+    "capture-output": "what an application prints is not caught",
+    "daemon": "systemd or a container starts it in the background",
+    "error-logfile": "errors go to standard error",
+    "log-file": "errors go to standard error",
+    "log-level": "there are no levels",
+    "reload": "send HUP for new code",
+    # uWSGI
+    "die-on-term": "TERM drains and ends",
+    "enable-threads": "applications may always start threads",
+    "lazy-apps": "each process imports the application, unless --preload is on",
+    "master": "there always is a supervisor",
+    "py-autoreload": "send HUP for new code",
+    "touch-reload": "send HUP for new code",
+    "vacuum": "files of sockets are always removed",
+    # mod_wsgi-express
+    "log-to-terminal": "errors go to standard error",
+    "reload-on-changes": "send HUP for new code",
 }

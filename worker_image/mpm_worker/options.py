@@ -13,7 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mpm_worker.elsewhere import ELSEWHERE
+from mpm_worker.elsewhere import ELSEWHERE, WITHOUT
 from mpm_worker.forwarded import Networks
 from mpm_worker.option import EVENT, PREFORK, WORKER, OptionError, texts
 from mpm_worker.option_table import DEFAULT_BIND, TABLE
@@ -92,6 +92,8 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> OptionError:
     if bare in ELSEWHERE:
         here = f"{'--' if name != bare else ''}{ELSEWHERE[bare]}"
         return OptionError(f"unknown {kind} {name}; here it is {here}")
+    if bare in WITHOUT:
+        return OptionError(f"unknown {kind} {name}; it is not needed: {WITHOUT[bare]}")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return OptionError(f"unknown {kind} {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
