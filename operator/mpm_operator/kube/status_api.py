@@ -37,6 +37,8 @@ PASSED_ON = "X-MPM-Passed-On"
 """Marks a question from a standby, so that two processes that disagree about the lease end it."""
 PASS_SECONDS = 5.0
 
+_KEPT = ("Content-Type", "Refresh", "WWW-Authenticate", "Retry-After")
+"""Fields of the leader's answer that a standby passes back."""
 _HEADERS = {"Server": f"{VERSION} (Apache-compatible)", "Cache-Control": "no-store"}
 
 
@@ -72,8 +74,13 @@ class StatusAPI:
         except (APIError, Unreachable) as error:
             return _text(503, f"the API server cannot be asked who you are: {error}", {"Retry-After": "2"})
         if verdict is Verdict.UNKNOWN:
-            text = "a token is needed, as Bearer or as the password of Basic (kubectl create token NAME)"
-            return _text(401, text, {"WWW-Authenticate": 'Bearer, Basic realm="the password is a token"'})
+            refusal = _text(
+                401, "a token is needed, as Bearer or as the password of Basic (kubectl create token NAME)"
+            )
+            # A field for each: of two in one, Chromium sees the first, and asks nobody for a password.
+            refusal.headers.add("WWW-Authenticate", "Bearer")
+            refusal.headers.add("WWW-Authenticate", 'Basic realm="the password is a token"')
+            return refusal
         if verdict is Verdict.FORBIDDEN:
             return _text(
                 403, f"you may not get webservers.mpm-operator.io {key}; a RoleBinding to `view` gives that"
@@ -120,9 +127,11 @@ class StatusAPI:
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.get(f"http://{leader}{request.path_qs}", headers=headers) as answer,
             ):
-                kept = ("Content-Type", "Refresh", "WWW-Authenticate", "Retry-After")
-                shown = _HEADERS | {name: answer.headers[name] for name in kept if name in answer.headers}
-                return web.Response(body=await answer.read(), status=answer.status, headers=shown)
+                passed = web.Response(body=await answer.read(), status=answer.status, headers=_HEADERS)
+                for name in _KEPT:
+                    for value in answer.headers.getall(name, ()):
+                        passed.headers.add(name, value)
+                return passed
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text = f"the operator that holds the lease does not answer at {leader}: {error!r}"
             return _text(503, text, {"Retry-After": "2"})
