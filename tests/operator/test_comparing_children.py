@@ -40,6 +40,12 @@ def test_a_missing_entry_of_a_named_list_is_drift() -> None:
     ]
 
 
+def test_what_is_false_may_be_left_out() -> None:
+    wanted = {"spec": {"paused": False}}
+    assert spelled(wanted, {"spec": {}}) == wanted
+    assert spelled(wanted, {"spec": {"paused": True}}) != wanted
+
+
 def test_a_longer_plain_list_is_drift() -> None:
     assert spelled(["a"], ["a", "b"]) != ["a"]
 

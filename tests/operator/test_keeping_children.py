@@ -66,6 +66,8 @@ def test_an_edited_child_is_put_right(shop: Stage) -> None:
 
         seconds.append(shop.until(right, 60, f"{kind} to be put right"))
     assert min(seconds) <= 2.0, "what the watch shows is acted on at once"
+    shop.kubectl("rollout", "pause", "deployment/shop")
+    shop.until(lambda: not shop.need("deployment")["spec"].get("paused"), 60, "the Deployment to go on")
 
 
 def test_a_deleted_deployment_comes_back_with_as_many_pods_as_before(stage: Stage) -> None:

@@ -239,6 +239,7 @@ def digest(body: Any) -> str:
 def spelled(wanted: Any, live: Any) -> Any:
     """Return what `live` holds where `wanted` says something: same shape, the server's values.
 
+    A server leaves out what is false.
     Lists of named things (containers, volumes, ports) are matched by name, so that another's entry is no
     drift; lists of anything else are compared as a whole, entry by entry.
     """
@@ -250,7 +251,7 @@ def spelled(wanted: Any, live: Any) -> Any:
             return [spelled(entry, named.get(entry["name"])) for entry in wanted]
         if len(wanted) == len(live):
             return [spelled(one, other) for one, other in zip(wanted, live, strict=True)]
-    return live
+    return False if wanted is False and live is None else live
 
 
 def leftovers(wanted: Object, live: Object) -> frozenset[str]:

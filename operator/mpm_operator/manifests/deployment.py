@@ -62,6 +62,8 @@ def deployment(
         "spec": {
             "selector": {"matchLabels": owner.selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(effective)},
+            # `kubectl rollout pause` would hold up every change in silence; our spec.paused is told.
+            "paused": False,
             "progressDeadlineSeconds": progress_deadline,
             "revisionHistoryLimit": 3,
             "template": template,
