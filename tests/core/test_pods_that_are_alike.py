@@ -25,19 +25,21 @@ REPORT = Report(
     idle=25, total=25, queue=0, backlog_limit=511, overflows=0, connections=0, keep_alive=0, accesses=0,
     busy_ms=0, cpu_ms=0, cpu_quota=1.0, throttled_ms=0, rss=0, memory_limit=0,
 )  # fmt: skip
+SAID: dict[str, st.SearchStrategy[Any]] = {
+    "threads_ceiling": st.sampled_from([25, 40, 3]),
+    "servers": st.sampled_from([1, 2]),
+    "busy": st.integers(0, 3),
+    "total": st.sampled_from([25, 60]),
+    "thread_limit": st.sampled_from([0, 64, 30]),
+    "at": st.sampled_from([NOW, NOW - 4]),
+    "state": st.sampled_from([PodState.SERVING, PodState.STARTING]),
+    "settings": st.sampled_from([{}, {"keepAlive": False}, {"processes": 2}]),
+    "current": st.booleans(),
+}
 PODS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "threads_ceiling": st.sampled_from([25, 25, 25, 40, 3]),
-            "servers": st.sampled_from([1, 1, 1, 2]),
-            "busy": st.integers(0, 3),
-            "total": st.sampled_from([25, 25, 60]),
-            "thread_limit": st.sampled_from([0, 0, 64, 30]),
-            "at": st.sampled_from([NOW, NOW, NOW, NOW - 4]),
-            "state": st.sampled_from([PodState.SERVING, PodState.SERVING, PodState.STARTING]),
-            "settings": st.sampled_from([{}, {}, {"keepAlive": False}, {"processes": 2}]),
-        }
-    ),
+    # Neighbours that differ in one thing only, and some that have little in common.
+    st.one_of([st.fixed_dictionaries({name: said}) for name, said in SAID.items()])
+    | st.fixed_dictionaries(SAID),
     max_size=8,
 )
 SENT = st.dictionaries(st.integers(0, 7), st.sampled_from([25, 60]), max_size=3)
@@ -48,7 +50,7 @@ def dealt(effective: Effective, pods: Sequence[Pod], grants: dict[str, Grant]) -
     return deal(effective, survey(snapshot, (), NOW), grants, 1, 0, NOW)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(lines=PODS, sent=SENT, limit=st.sampled_from([50, 100, 400]))
 def test_who_is_alike_changes_nobodys_share(
     lines: list[dict[str, Any]], sent: dict[int, int], limit: int, effective: Callable[..., Effective]
@@ -57,9 +59,10 @@ def test_who_is_alike_changes_nobodys_share(
     shared: dict[str, Any] = {}
     alike, apart = [], []
     for number, line in enumerate(lines):
-        said = directives.settings | line["settings"]
+        current = line.pop("current", True)
+        said = directives.settings | line.get("settings", {})
         report = replace(REPORT, **line | {"settings": shared.setdefault(repr(said), said)})
-        pod = Pod(f"shop-{number}", PodPhase.READY, 0.0, report=report)
+        pod = Pod(f"shop-{number}", PodPhase.READY, 0.0, report=report, current=current)
         alike.append(pod)
         # The same in an object of its own, and the pods in another order.
         apart.insert(0, replace(pod, report=replace(report, settings=dict(said))))
@@ -67,4 +70,8 @@ def test_who_is_alike_changes_nobodys_share(
         f"shop-{n}": Grant("a", 0, ceiling, NOW - 2, {"threadsCeiling": ceiling})
         for n, ceiling in sent.items()
     }
-    assert dealt(directives, alike, dict(grants)) == dealt(directives, apart, dict(grants))
+    # What was sent to a life that is over counts for nothing, but each pod is looked at alone by it.
+    over = {pod.name: Grant("gone", 0, 99, NOW - 2, {"threadsCeiling": 99}) for pod in alike}
+    together = dealt(directives, alike, dict(grants))
+    assert together == dealt(directives, apart, dict(grants))
+    assert together == dealt(directives, alike, over | grants)
