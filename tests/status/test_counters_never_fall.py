@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,14 +48,14 @@ def counters(worker: WorkerProcess) -> dict[str, float]:
 
 @pytest.mark.parametrize("mpm", MODELS)
 def test_whatever_becomes_of_processes(serve: Callable[..., WorkerProcess], mpm: str) -> None:
-    worker = serve("--mpm", mpm, "--processes", "2", "--threads", "2", "--max-connections-per-child", "30")
+    worker = serve("--mpm", mpm, "--processes", "2", "--threads", "2", "--max-connections-per-child", "20")
     stop, served = threading.Event(), list[int]()
 
     def ask() -> None:
         while not stop.is_set():
             try:
                 served.append(worker.get()[0])
-            except OSError:  # its process was killed
+            except (OSError, HTTPException):  # its process was killed
                 pass
 
     asking = threading.Thread(target=ask)
@@ -80,7 +81,7 @@ def test_whatever_becomes_of_processes(serve: Callable[..., WorkerProcess], mpm:
         stop.set()
         asking.join(60)
     assert not asking.is_alive()
-    assert seen["apache_accesses_total"] >= 160
+    assert seen["apache_accesses_total"] >= 150  # one is counted after its answer is read
     assert (
         seen["mpm_request_duration_seconds_count"] == seen['mpm_request_duration_seconds_bucket{le="+Inf"}']
     )
