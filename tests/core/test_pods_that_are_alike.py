@@ -58,7 +58,8 @@ def test_who_is_alike_changes_nobodys_share(
     directives = effective({"threadsPerChild": 25, "maxRequestWorkers": limit})
     shared: dict[str, Any] = {}
     alike, apart = [], []
-    for number, line in enumerate(lines):
+    for number, drawn in enumerate(lines):
+        line = dict(drawn)
         current = line.pop("current", True)
         said = directives.settings | line.get("settings", {})
         report = replace(REPORT, **line | {"settings": shared.setdefault(repr(said), said)})
