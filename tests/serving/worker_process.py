@@ -24,6 +24,9 @@ PATIENCE = 45.0
 """Seconds anything is waited for: longer than a machine stands still, less than the worker's own limits of a
 minute, so that what only they would end is seen to fail."""
 
+KEEPING = {"MPM_KEEP_ALIVE_TIMEOUT": "30"}
+"""A connection that a test keeps stays: a machine may stand still for longer than the default of 5 s."""
+
 
 def fetch(
     port: int,
@@ -68,7 +71,7 @@ class WorkerProcess:
             stderr=subprocess.PIPE,
             text=True,
             pass_fds=fds,
-            env=inherited | dict(environ or {}),
+            env=KEEPING | inherited | dict(environ or {}),
             start_new_session=True,
         )
         self.said: list[str] = []

@@ -113,12 +113,11 @@ def test_haproxy_speaks_the_proxy_protocol(start, run, tmp_path, mpm: str, send:
     with closing(
         http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.9", 0))
     ) as client:
+        client.connect()
+        port = client.sock.getsockname()[1]
         client.request("GET", "/")
         environ = json.loads(client.getresponse().read())
-        assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == (
-            "127.0.0.9",
-            str(client.sock.getsockname()[1]),
-        )
+        assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("127.0.0.9", str(port))
 
 
 def test_haproxy_passes_tls_through_behind_its_header(start, run, tmp_path, mpm: str) -> None:
@@ -173,6 +172,8 @@ def test_the_nginx_of_the_guide(start, run, tmp_path, mpm: str) -> None:
         f"unix:{path}",
         "--socket-mode",
         "0666",
+        "--keep-alive-timeout",
+        "5",
     )
     logging = ("--access-log", str(log), "--access-log-format", "json")
     worker = start(*options, *logging, "--trusted-proxies", "unix", app="told:app")
