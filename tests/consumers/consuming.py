@@ -56,14 +56,19 @@ class Worker(WorkerProcess):
     def auto(self) -> dict[str, str]:
         return fields(read(self.auto_url))
 
+    def settle(self, running: int = 0) -> None:
+        """Wait until so many requests run and no other connection is left, also in what Event's loop told."""
+        left = {"open": running, "keepAlive": 0, "reading": 0, "closing": 0}
+        self.await_board(lambda board: board["connections"] == left and board["workers"]["busy"] == running)
+
     def hold(self, count: int) -> None:
         """So many requests run, and nothing else, until `let_go`."""
-        self.await_idle()
+        self.settle()
         url = f"http://127.0.0.1:{self.port}/hold"
         self.held = [Thread(target=read, args=(url, 180)) for _ in range(count)]
         for thread in self.held:
             thread.start()
-        self.await_board(lambda board: sum(one["letters"].count("W") for one in board["processes"]) == count)
+        self.settle(count)
 
     def let_go(self) -> None:
         """Of all workers in this folder."""

@@ -41,6 +41,7 @@ def test_every_metric_is_there_and_is_the_scoreboards(
     serve: Callable[..., Any], run: Callable[..., Any], mpm: str
 ) -> None:
     worker = serve(mpm, "--processes", "2", "--threads", "3")
+    worker.settle()
     found, auto = export(run, worker.auto_url), worker.auto()
     assert found["apache_up"] == 1
     assert found["apache_accesses_total"] == float(auto["Total Accesses"]) == 5

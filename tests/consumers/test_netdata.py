@@ -41,7 +41,7 @@ STATES = {
 def test_its_charts_appear_with_their_dimensions(serve: Callable[..., Any], netdata: Path, mpm: str) -> None:
     worker = serve(mpm, "--processes", "4" if mpm == "prefork" else "2", "--threads", "3")
     worker.hold(2)
-    worker.await_board(lambda board: board["uptimeMs"] > 1000 and board["connections"]["open"] == 2)
+    worker.await_board(lambda board: board["uptimeMs"] > 1000)
     auto = worker.auto()
     done = subprocess.run(
         [str(netdata), worker.auto_url], capture_output=True, text=True, timeout=60, check=False
