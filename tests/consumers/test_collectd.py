@@ -70,6 +70,7 @@ def test_each_value_arrives_and_nothing_is_warned_of(
     worker = serve(mpm, "--processes", "2", "--threads", "3")
     config = tmp_path / "collectd.conf"
     config.write_text(CONFIG.format(folder=tmp_path, url=worker.auto_url))
+    worker.settle()
     run("collectd", "-f", "-C", config)
     auto = worker.auto()
     wanted = {
