@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from testcluster import binaries, cgroups, images, packages, places, processes
 from testcluster.api import Api
 from testcluster.components import API, CONTAINERD_SOCKET, IDENTITIES, NODE, Layout, components, files
@@ -67,8 +69,9 @@ class Site:
 
     @property
     def api(self) -> Api:
-        server = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-        return Api(server, self.layout.authority)
+        # kubectl writes YAML once somebody chose another namespace (`kubectl config set-context`).
+        known = yaml.safe_load(self.kubeconfig.read_text())
+        return Api(known["clusters"][0]["cluster"]["server"], self.layout.authority)
 
     def enter(self, *kinds: str) -> list[str]:
         """argv that runs what follows it in namespaces of the node: net, mount, pid."""
