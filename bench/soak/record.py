@@ -255,6 +255,7 @@ def exits(record: Record) -> dict[str, Any]:
             "pod": pod.name,
             "told_at_age": round((pod.told_at or record.ended) - pod.seen_at, 1),
             "took": round((pod.gone_at or record.ended) - (pod.told_at or record.ended), 1),
+            "heard_before": bool(pod.lines and pod.told_at and pod.lines[0].at < pod.told_at),
             "last_state": pod.lines[-1].state if pod.lines else None,
             "last_line_after_told": round(pod.lines[-1].at - pod.told_at, 1)
             if pod.lines and pod.told_at

@@ -36,6 +36,10 @@ def test_no_request_fails_while_pods_come_and_go_and_parts_of_the_cluster_end(
     assert found["requests"] >= TENTH.requests
     assert found["scale_events"] >= TENTH.scale_events
     assert found["scaled_in"]["busy"] == 0, "a pod was taken away with a request under way"
-    assert set(found["exit_codes"]) <= {"0"}, "every worker that was told to end has drained"
+    # A TERM may come in the moment before there is a handler (docs/never-cut.md), and on a busy machine that
+    # moment is long: such a pod is out of the endpoints and lives for its grace period.
+    assert set(found["exit_codes"]) <= {"0", "137"}
+    drained = [pod for pod in found["killed"] if pod["heard_before"]]
+    assert not drained, "every worker that ran when it was told to end has drained"
     assert found["cut"] == 0, "no server was ended before its requests"
     assert found["restarts"] == 0

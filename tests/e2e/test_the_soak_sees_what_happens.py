@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from soak import record as seen
 from soak import report
-from soak.record import Record
+from soak.record import Line, Pod, Record
 from soak.stage import LOAD
 
 if TYPE_CHECKING:
@@ -122,3 +122,14 @@ def test_the_section_of_the_results_is_replaced_and_nothing_else(record: Record,
     assert page.read_text() == once
     assert once.startswith("before\n")
     assert "**missed**" in once, "100 requests are not 200,000"
+
+
+def test_a_pod_that_was_killed_is_told_apart_by_whether_it_ran_when_it_was_told_to_end() -> None:
+    def pod(name: str, heard_at: float) -> Pod:
+        line = Line(heard_at, "Serving", 0, 0, 5, {}, 0, 0, 5)
+        return Pod(name, 100.0, told_at=110.0, gone_at=185.0, exit_codes=[137], lines=[line])
+
+    record = Record(pods={"ran": pod("ran", 105.0), "began": pod("began", 111.0)})
+    found = seen.exits(record)
+    assert found["exit_codes"] == {"137": 2}
+    assert {one["pod"]: one["heard_before"] for one in found["killed"]} == {"ran": True, "began": False}
