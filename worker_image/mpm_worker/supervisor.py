@@ -24,6 +24,7 @@ from mpm_worker.hooks import Hooks
 from mpm_worker.observe import Arrivals, Load, Observer
 from mpm_worker.option import EVENT, OptionError
 from mpm_worker.phases import Phases
+from mpm_worker.pressure import Pressure
 from mpm_worker.procfs import Cpu
 from mpm_worker.routes import SERVER, Routes
 from mpm_worker.say import say
@@ -82,7 +83,7 @@ class Supervisor:
         self.admin = Admin(ports.admin, self.selector, Routes(self).handle, SERVER)
         self.load: Load = self.observer.load(accepting=False)
         self.resources = self.observer.resources(Cpu())
-        self._burst = Burst()
+        self._burst, self._pressure = Burst(), Pressure()
         self._told_full = False
         self._edges: dict[str, float] = {}
         self._due = self._tick_due = 0.0
@@ -156,7 +157,7 @@ class Supervisor:
             if self.listeners.certificates is not None and self.listeners.certificates.changed():
                 self._reload_certificates()
         self._tell_the_service_manager()
-        hurry = self.saturated or not self.phases.accepting or self.board.live[Live.PRESSURE] != 0
+        hurry = self.saturated or not self.phases.accepting or self._pressure.seen
         self._due = min(self._tick_due, now + _BUSY_TICK) if hurry else self._tick_due
         if self.phases.waiting:
             self._due = min(self._due, now + _WAITING_TICK)
@@ -166,22 +167,12 @@ class Supervisor:
         """See the load as it is now; also for one who asks between two ticks."""
         before = self.load
         self.measure()
-        self._press()
+        self.board.live[Live.PRESSURE] = self._pressure.look(self.load, now)
         self._find_edges(before, now)
 
     def measure(self) -> None:
         """Read the load off the scoreboard."""
         self.load = self.observer.load(accepting=self.phases.accepting)
-
-    def _press(self) -> None:
-        """Whether responses let go of their connections for those that wait.
-
-        It begins when no slot is idle and lasts while more wait than idle slots can take: a slot is idle for
-        a moment between two requests, and a connection kept just then goes before all in the queue.
-        """
-        live, waiting = self.board.live, self.load.backlog.depth
-        pressed = live[Live.PRESSURE] != 0
-        live[Live.PRESSURE] = waiting > self.load.idle if pressed else self.saturated and waiting > 0
 
     def _tell_the_service_manager(self) -> None:
         brood, load = self.brood, self.load
