@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stalls import StoodStill, sleep_and_watch, when_steady
 
 PLAIN = b"POST /%b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -104,22 +105,29 @@ def test_clients_that_stop_in_the_middle_do_not_take_the_slots(start: Any, start
             assert answer(sock)[0] == 408
 
 
+@when_steady
 def test_an_upload_that_trickles_is_a_408(start: Any) -> None:
     worker = uploads(start, "event", "--threads", "1", "--timeout", "4", "--spool-threshold", "10")
     with worker.connect() as sock:
         sock.sendall(PLAIN % (b"", 1_000_000) + b"x" * 11)
         sock.settimeout(0.3)
+        sent, longest = time.monotonic(), 0.0
         for _ in range(100):  # always something within the timeout, but never 500 bytes a second
+            longest, sent = max(longest, time.monotonic() - sent), time.monotonic()
             try:
                 if sock.recv(1, socket.MSG_PEEK):
                     break
             except TimeoutError:
                 sock.sendall(b"x")
+        longest = max(longest, time.monotonic() - sent)
         sock.settimeout(60)
         status, text = answer(sock)
+        if longest > 3:
+            raise StoodStill
         assert (status, "slower than 500 bytes a second" in text) == (408, True)
 
 
+@when_steady
 def test_a_short_body_that_comes_steadily_is_taken(start: Any) -> None:
     """Longer than the timeout, at more than 500 bytes a second, while no slot is to spare for it."""
     worker = uploads(start, "event", "--threads", "1", "--timeout", "3")
@@ -127,7 +135,8 @@ def test_a_short_body_that_comes_steadily_is_taken(start: Any) -> None:
         sock.sendall(PLAIN % (b"", 4000))
         for _ in range(20):
             sock.sendall(b"x" * 200)
-            time.sleep(0.2)
+            if sleep_and_watch(0.2) > 2:
+                raise StoodStill
         assert answer(sock)[0] == 200
 
 
