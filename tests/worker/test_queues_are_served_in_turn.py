@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import ExitStack
 
 import pytest
 from worker_process import fetch
 
 from mpm_worker.listeners import longest
+from mpm_worker.pressure import PATIENCE
 
 SLOTS, WAITING = 8, 200
 
@@ -65,6 +67,8 @@ def test_while_there_is_a_queue_no_connection_is_kept_that_would_go_before_it(st
         for sock in others:
             sock.sendall(b"GET /sleep/0.01 HTTP/1.1\r\nHost: x\r\n\r\n")
         worker.await_board(lambda board: board["workers"]["queue"] == WAITING)
+        time.sleep(2 * PATIENCE)
+        worker.await_board(lambda board: board["workers"]["queue"] == WAITING)  # seen to last
         gate.open()
         kept = [sock for sock in (*first, *others) if b"connection: close" not in sock.recv(4096).lower()]
     # The last ones have nobody behind them.
