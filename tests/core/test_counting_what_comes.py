@@ -62,6 +62,23 @@ def test_arrivals_are_what_was_completed_and_what_is_more_inside() -> None:
     assert (flow.served, flow.held, flow.burnt) == (100, 9_000, 500)
 
 
+def test_lines_that_come_in_together_count_by_the_clock_of_their_pod() -> None:
+    """The operator stood still for four seconds: nothing came faster because of that."""
+    last = listen(replace(FIRST, uptime_ms=50_000), None)
+    for seconds in (1, 2, 3, 4):
+        last = line(last, at=104.0, uptime_ms=50_000 + 1000 * seconds, accesses=1000 + 30 * seconds)
+        assert last.flow.arrivals == 30.0
+
+
+def test_a_line_that_was_overtaken_counts_nothing() -> None:
+    first = listen(replace(FIRST, uptime_ms=50_000), None)
+    second = line(first, at=101.0, uptime_ms=51_000, accesses=1030)
+    overtaken = line(second, at=101.1, uptime_ms=50_900, accesses=1027)
+    assert overtaken.flow == second.flow
+    third = line(overtaken, at=102.0, uptime_ms=52_000, accesses=1060)
+    assert (third.flow.arrivals, third.flow.served) == (30.0, 30)
+
+
 def test_the_first_line_of_a_life_is_no_difference() -> None:
     first = listen(FIRST, None)
     reborn = line(line(first, at=101.0, accesses=1100), at=102.0, boot="b", accesses=50, busy_ms=500)

@@ -30,6 +30,8 @@ class Flow(Struct, frozen=True):
 
     at: float = float("-inf")
     """When the later of its two lines came, in seconds of the planner's clock."""
+    uptime_ms: int = 0
+    """When it was said, by the pod's own clock; 0 = it does not tell."""
     accesses: int = 0
     inside: int = 0
     """Requests in service or waiting."""
@@ -60,28 +62,36 @@ class Flow(Struct, frozen=True):
 
 def listen(line: Line, before: Report | None) -> Line:
     """Return a pod's line with its flow; `before` = the line before it, as this returned it."""
-    if before is None or before.boot != line.boot or line.accesses < before.flow.accesses:
-        begun = Flow(
-            line.at,
-            line.accesses,
-            line.busy + line.queue,
-            line.busy_ms,
-            line.cpu_ms,
-            least=line.busy,
-            lasting=line.busy,
-        )
-        return replace(line, flow=begun)
+    if before is None or before.boot != line.boot:
+        return replace(line, flow=_begun(line))
     last = before.flow
+    if line.uptime_ms < before.uptime_ms:  # an answer to a call, overtaken by the stream
+        return replace(line, flow=last)
+    if line.accesses < last.accesses:
+        return replace(line, flow=_begun(line))
     overflowed_at = line.at if line.overflows > before.overflows else last.overflowed_at
-    if line.at - last.at >= LEAST_SECONDS:
+    if _passed(line, last) >= LEAST_SECONDS:
         return replace(line, flow=_difference(line, last, overflowed_at))
     if line.busy < last.least or overflowed_at != last.overflowed_at:
         last = replace(last, least=min(last.least, line.busy), overflowed_at=overflowed_at)
     return replace(line, flow=last)
 
 
+def _begun(line: Report) -> Flow:
+    return Flow(
+        at=line.at,
+        uptime_ms=line.uptime_ms,
+        accesses=line.accesses,
+        inside=line.busy + line.queue,
+        busy_ms=line.busy_ms,
+        cpu_ms=line.cpu_ms,
+        least=line.busy,
+        lasting=line.busy,
+    )
+
+
 def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
-    passed = line.at - last.at
+    passed = _passed(line, last)
     inside = line.busy + line.queue
     served = line.accesses - last.accesses
     arrived = served + inside - last.inside
@@ -89,6 +99,7 @@ def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
     waited, computed = _wait(line, wall, cpu, passed)
     return Flow(
         at=line.at,
+        uptime_ms=line.uptime_ms,
         accesses=line.accesses,
         inside=inside,
         busy_ms=line.busy_ms,
@@ -104,6 +115,14 @@ def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
         lasting=min(last.least, line.busy),
         overflowed_at=overflowed_at,
     )
+
+
+def _passed(line: Report, last: Flow) -> float:
+    """Return the seconds since the last difference, by the pod's own clock: lines that wait for an operator
+    that stands still all come in at once, and the time of that is no time in which requests came."""
+    if line.uptime_ms and last.uptime_ms:
+        return (line.uptime_ms - last.uptime_ms) / 1000
+    return line.at - last.at
 
 
 def _wait(line: Report, wall: int, cpu: int, passed: float) -> tuple[float, int]:
