@@ -40,10 +40,15 @@ def test_a_missing_entry_of_a_named_list_is_drift() -> None:
     ]
 
 
-def test_what_is_false_may_be_left_out() -> None:
+def test_a_deployment_that_is_not_paused_does_not_say_so() -> None:
     wanted = {"spec": {"paused": False}}
     assert spelled(wanted, {"spec": {}}) == wanted
     assert spelled(wanted, {"spec": {"paused": True}}) != wanted
+
+
+def test_what_is_false_and_was_taken_out_is_drift() -> None:
+    wanted = {"spec": {"automountServiceAccountToken": False}}
+    assert spelled(wanted, {"spec": {}}) != wanted
 
 
 def test_a_longer_plain_list_is_drift() -> None:

@@ -239,19 +239,22 @@ def digest(body: Any) -> str:
 def spelled(wanted: Any, live: Any) -> Any:
     """Return what `live` holds where `wanted` says something: same shape, the server's values.
 
-    A server leaves out what is false.
-    Lists of named things (containers, volumes, ports) are matched by name, so that another's entry is no
-    drift; lists of anything else are compared as a whole, entry by entry.
+    A Deployment that goes on has no `paused`. Anything else that is false and left out is drift: absence often
+    means true. Lists of named things (containers, volumes, ports) are matched by name, so that another's entry
+    is no drift; lists of anything else are compared as a whole, entry by entry.
     """
     if isinstance(wanted, dict) and isinstance(live, dict):
-        return {key: spelled(value, live.get(key)) for key, value in wanted.items()}
+        return {
+            key: bool(live.get(key)) if key == "paused" and value is False else spelled(value, live.get(key))
+            for key, value in wanted.items()
+        }
     if isinstance(wanted, list) and isinstance(live, list):
         if wanted and all(_is_named(entry) for entry in wanted):
             named = {entry["name"]: entry for entry in live if _is_named(entry)}
             return [spelled(entry, named.get(entry["name"])) for entry in wanted]
         if len(wanted) == len(live):
             return [spelled(one, other) for one, other in zip(wanted, live, strict=True)]
-    return False if wanted is False and live is None else live
+    return live
 
 
 def leftovers(wanted: Object, live: Object) -> frozenset[str]:
