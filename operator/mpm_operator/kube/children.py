@@ -239,9 +239,9 @@ def digest(body: Any) -> str:
 def spelled(wanted: Any, live: Any) -> Any:
     """Return what `live` holds where `wanted` says something: same shape, the server's values.
 
-    A Deployment that goes on has no `paused`. Anything else that is false and left out is drift: absence often
-    means true. Lists of named things (containers, volumes, ports) are matched by name, so that another's entry
-    is no drift; lists of anything else are compared as a whole, entry by entry.
+    A Deployment that goes on has no `paused`. Anything else that is false and left out is drift: absence
+    often means true. Lists of named things (containers, volumes, ports) are matched by name, so that
+    another's entry is no drift; lists of anything else are compared as a whole, entry by entry.
     """
     if isinstance(wanted, dict) and isinstance(live, dict):
         return {
