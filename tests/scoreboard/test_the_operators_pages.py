@@ -22,9 +22,9 @@ from reviews import Reviews, serving
 
 from mpm_operator.core.record import Ring
 from mpm_operator.kube import metrics as own
-from mpm_operator.kube.access import Access
+from mpm_operator.kube.access import ALLOWED_SECONDS, Access, Verdict
 from mpm_operator.kube.caches import Caches
-from mpm_operator.kube.client import Client
+from mpm_operator.kube.client import Client, Unreachable
 from mpm_operator.kube.merged import Merged
 from mpm_operator.kube.resources import PODS, WEBSERVERS, Key
 from mpm_operator.kube.status_api import PASSED_ON, StatusAPI
@@ -210,6 +210,30 @@ async def test_a_flood_of_tokens_leaves_the_api_server_to_those_who_scale(whole:
     assert {status for status, _, _ in answers} == {401}
     assert 1 <= Reviews.most_at_once <= 2
     assert (await whole.ask())[0] == 200
+
+
+async def test_who_was_let_in_does_not_wait_behind_those_who_try_tokens() -> None:
+    now = 0.0
+    with serving() as url:
+        configuration = Configuration()
+        configuration.host = url
+        client = Client(ApiClient(configuration), lambda: 10.0)
+        access = Access(client, None, lambda: now)
+        assert await access.may_read("reader", KEY) is Verdict.ALLOWED
+        now += ALLOWED_SECONDS
+        flood = [asyncio.create_task(access.may_read(f"made-up-{n}", KEY)) for n in range(150)]
+        assert await access.may_read("reader", KEY) is Verdict.ALLOWED
+        assert not all(task.done() for task in flood)
+        answers = await asyncio.gather(*flood, return_exceptions=True)
+        assert answers[:100] == [Verdict.UNKNOWN] * 100
+        assert all(isinstance(answer, Unreachable) for answer in answers[100:])
+        Reviews.asked = 0
+        assert set(await asyncio.gather(*(access.may_read("another", KEY) for _ in range(50)))) == {
+            Verdict.UNKNOWN
+        }
+        assert Reviews.asked <= 2
+        await client.drain()
+        client.close()
 
 
 @pytest.mark.parametrize(

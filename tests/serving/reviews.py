@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class Reviews(BaseHTTPRequestHandler):
     """Knows two users: `reader`, who may get WebServers, and `stranger`, who may not."""
 
-    under_way, most_at_once = 0, 0
+    asked, under_way, most_at_once = 0, 0, 0
     lock = threading.Lock()
 
     def do_POST(self) -> None:
         with Reviews.lock:
+            Reviews.asked += 1
             Reviews.under_way += 1
             Reviews.most_at_once = max(Reviews.most_at_once, Reviews.under_way)
         time.sleep(0.01)

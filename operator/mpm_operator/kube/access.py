@@ -10,9 +10,11 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from .client import Unreachable
 from .resources import WEBSERVERS, Kind
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from .client import Client
     from .resources import Key, Object
+
+    Entry = tuple[bytes, Key]
 
 TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
 ACCESS_REVIEWS = Kind("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
@@ -31,6 +35,8 @@ REFUSED_SECONDS = 5.0
 _REMEMBERED = 1000
 _ASKING = 2
 """Questions under way at once: who knocks with tokens by the hundred must not take the calls that scale."""
+_WAITING = 100
+"""Questions that wait for their turn; further ones are told to come again."""
 
 
 class Verdict(Enum):
@@ -42,6 +48,14 @@ class Verdict(Enum):
     FORBIDDEN = 403
 
 
+@dataclass(slots=True)
+class Turns:
+    """Those who wait to be asked about."""
+
+    asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASKING))
+    waiting: int = 0
+
+
 class Access:
     """Asks the API server, and remembers the answer for a while."""
 
@@ -51,24 +65,40 @@ class Access:
         self._client = client
         self._token_file = token_file
         self._clock = clock
-        self._known: OrderedDict[tuple[bytes, Key], tuple[float, Verdict]] = OrderedDict()
-        self._asking = asyncio.Semaphore(_ASKING)
+        self._known: OrderedDict[Entry, tuple[float, Verdict]] = OrderedDict()
+        self._strangers, self._regulars = Turns(), Turns()
+        """Who was let in before does not stand behind those who try tokens."""
 
     async def may_read(self, token: str, key: Key) -> Verdict:
         """Return whether the bearer of the token may get the WebServer.
 
-        Raises APIError or Unreachable when the API server does not say.
+        Raises APIError or Unreachable when the API server does not say, or too many wait for its answer.
         """
         if not token:
             return Verdict.UNKNOWN
         if self._agents(token):
             return Verdict.ALLOWED
         entry = (hashlib.sha256(token.encode()).digest(), key)
-        until, verdict = self._known.get(entry, (0.0, Verdict.UNKNOWN))
-        if until > self._clock():
-            return verdict
-        async with self._asking:
-            verdict = await self._ask(token, key)
+        return self._remembered(entry) or await self._learn(entry, token, key)
+
+    def _remembered(self, entry: Entry) -> Verdict | None:
+        until, verdict = self._known.get(entry, (0.0, None))
+        return verdict if until > self._clock() else None
+
+    async def _learn(self, entry: Entry, token: str, key: Key) -> Verdict:
+        _, before = self._known.get(entry, (0.0, Verdict.UNKNOWN))
+        turns = self._regulars if before is Verdict.ALLOWED else self._strangers
+        if turns.waiting >= _WAITING:
+            raise Unreachable(f"{_WAITING} others wait to be asked about")
+        turns.waiting += 1
+        try:
+            async with turns.asking:
+                # Somebody may have asked the same meanwhile.
+                return self._remembered(entry) or self._keep(entry, await self._ask(token, key))
+        finally:
+            turns.waiting -= 1
+
+    def _keep(self, entry: Entry, verdict: Verdict) -> Verdict:
         seconds = ALLOWED_SECONDS if verdict is Verdict.ALLOWED else REFUSED_SECONDS
         self._known[entry] = (self._clock() + seconds, verdict)
         self._known.move_to_end(entry)
