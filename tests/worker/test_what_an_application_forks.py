@@ -96,3 +96,8 @@ def test_one_that_is_terminated_ends_and_its_server_goes_on(start, mpm: str) -> 
     assert worker.get("/interrupt")[2] == b"-2\n"
     assert worker.child == before
     assert worker.get("/")[2] == f"{before}\n".encode()
+
+
+def test_the_files_of_one_that_forks_are_its_own(start, mpm: str) -> None:
+    worker = start(*_single(mpm), app="forks:app")
+    assert worker.get("/again")[2] == b"0\n"

@@ -42,6 +42,9 @@ class Parting:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before.mask)
 
     def _part(self) -> None:
+        if self.happened:  # a fork of a fork: by now the numbers are of files of its own
+            self._release()
+            return
         self.happened = True
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == handler:

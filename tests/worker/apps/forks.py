@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         answer = _terminated()
     elif word == "interrupt":
         answer = _interrupted()
+    elif word == "again":
+        answer = _forked_again()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return _broken() if word == "break" else [f"{answer}\n".encode()]
 
@@ -49,6 +52,26 @@ def _terminated() -> int:
     process.terminate()
     process.join(60)
     return process.exitcode or 0
+
+
+def _forked_again() -> int:
+    """How many files, opened by a fork in place of all it inherited, lead elsewhere in a fork of its own."""
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.dup2(writing, 500)
+        os.closerange(3, 500)
+        with tempfile.TemporaryFile() as file:
+            files = [os.dup(file.fileno()) for _ in range(100)]
+            if not os.fork():
+                inode = os.fstat(file.fileno()).st_ino
+                os.write(500, b"%d" % sum(os.fstat(each).st_ino != inode for each in files))
+                os._exit(0)
+            os.wait()
+            os._exit(0)
+    os.wait()
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        return int(answer.read())
 
 
 def _interrupted() -> int:
