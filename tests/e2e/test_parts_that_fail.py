@@ -102,7 +102,7 @@ def test_a_pod_whose_supervisor_stands_still_is_no_victim_and_keeps_its_load(sta
         with clients(stage, count=100, period=0.4, milliseconds=40):
             time.sleep(2)
             silent = max(stage.record.serving(), key=lambda pod: pod.created)
-            with stopped(stage, silent), stage.record.doing("supervisor stopped", silent.name):
+            with stopped(stage, silent):
                 time.sleep(4)  # it counts as silent after three seconds without a line
                 stage.change({"scaling": {"minReplicas": 2}})
                 gone = stage.until(
