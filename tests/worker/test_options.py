@@ -158,6 +158,24 @@ def test_an_app_that_cannot_start_ends_with_3(tmp_path, source: str, words: str)
     assert said.splitlines()[-1].startswith("mpm-worker: no server could be started")
 
 
+GOOD = "class Wrapper:\n def __call__(self, environ, start_response): return []\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def inner(scope, receive, send): pass\n"
+        f"{GOOD} def __getattr__(self, name): return getattr(inner, name)\napp = Wrapper()\n",
+        f"{GOOD} def __getattr__(self, name): raise RuntimeError('outside of a request')\napp = Wrapper()\n",
+        f"{GOOD} __class__ = property(lambda self: 1 // 0)\napp = Wrapper()\n",
+    ],
+)
+def test_a_wrapper_is_not_judged_by_what_it_wraps(tmp_path, source: str) -> None:
+    (tmp_path / "broken_shop.py").write_text(source)
+    code, said = run("--check-config", "--chdir", str(tmp_path), "broken_shop:app")
+    assert code == 0, said
+
+
 def test_a_missing_module_is_told_without_a_traceback(tmp_path) -> None:
     code, said = run(
         "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--chdir", str(tmp_path), "nothing.here:app"

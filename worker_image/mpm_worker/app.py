@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import traceback
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def _check(name: str, found: Any) -> None:
     """Tell mistakes that would else be a 500 for every request."""
     if not callable(found):
         raise AppError(f"{name} is of the type {type(found).__name__}, not a WSGI callable")
-    own = getattr(found, "__code__", None)
-    code = own or getattr(type(found).__call__, "__code__", None)
+    own = _code(found)
+    code = own or _code(type(found).__call__)
     if code is not None and code.co_flags & inspect.CO_COROUTINE:
         raise AppError(f"{name} is asynchronous (ASGI); a WSGI application is expected")
     if own is not None and own.co_argcount < 2 and not own.co_flags & inspect.CO_VARARGS:
@@ -82,6 +83,11 @@ def _check(name: str, found: Any) -> None:
             f"{name} takes fewer than two arguments, so it is no WSGI application; one that makes an"
             f" application is written {name}()"
         )
+
+
+def _code(of: Any) -> CodeType | None:
+    """Of functions only, and not by `isinstance`: a wrapper may show attributes and class of another."""
+    return of.__code__ if type(of) in (FunctionType, MethodType) else None
 
 
 def preload(name: str) -> None:

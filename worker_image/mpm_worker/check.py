@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from typing import TYPE_CHECKING
 
 from mpm_worker.accesslog import AccessLog
@@ -53,6 +54,8 @@ def _try_in_its_place(options: Options) -> None:
         say(str(error))
     except AppError as error:
         say(f"the application {options.app} cannot be started: {error}")
+    except Exception:
+        say(traceback.format_exc().rstrip())
     finally:
         flush()
         os._exit(code)
