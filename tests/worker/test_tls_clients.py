@@ -66,6 +66,16 @@ def test_who_has_a_good_certificate_is_named(asking, server, ann, mpm: str) -> N
         assert environ["wsgi.url_scheme"] == "https"
 
 
+def test_a_name_beyond_latin_1_comes_as_its_bytes(start, server, tmp_path) -> None:
+    own = make_certificate(tmp_path / "own", "Łucja Jürgens")
+    worker = start(
+        *("--tls-certificate", server[0], "--tls-key", server[1], "--tls-client-ca", own[0]), app="told:app"
+    )
+    (environ,) = environs(worker, server, own)
+    for name in ("SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN"):
+        assert environ[name].encode("latin-1").decode() == "CN=Łucja Jürgens"
+
+
 def test_nobody_else_is_served(asking, server, ann, bob, mpm: str) -> None:
     worker = asking("--mpm", mpm, "--processes", "1")
     for stranger in (None, bob):

@@ -29,6 +29,7 @@ def make_certificate(folder: Path, name: str = "localhost") -> tuple[str, str]:
         "-pkeyopt",
         "ec_paramgen_curve:prime256v1",
         "-nodes",
+        "-utf8",
     ]
     command += ["-days", "30", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     new = [f"{certificate}.new", f"{key}.new"]

@@ -28,8 +28,8 @@ def client_environ(sock: TlsSocket) -> dict[str, str]:
     whole = sock.getpeercert(binary_form=True) or b""
     return {
         "SSL_CLIENT_VERIFY": "SUCCESS",
-        "SSL_CLIENT_S_DN": distinguished_name(found.get("subject", ())),
-        "SSL_CLIENT_I_DN": distinguished_name(found.get("issuer", ())),
+        "SSL_CLIENT_S_DN": _native(distinguished_name(found.get("subject", ()))),
+        "SSL_CLIENT_I_DN": _native(distinguished_name(found.get("issuer", ()))),
         "SSL_CLIENT_M_SERIAL": found.get("serialNumber", ""),
         "SSL_CLIENT_CERT": ssl.DER_cert_to_PEM_cert(whole),
     }
@@ -41,6 +41,11 @@ def distinguished_name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
         "+".join(f"{_SHORT.get(name, name)}={_escaped(value)}" for name, value in part)
         for part in reversed(parts)
     )
+
+
+def _native(text: str) -> str:
+    """As all strings of the environ: each letter stands for a byte (PEP 3333), here of UTF-8."""
+    return text.encode().decode("latin-1")
 
 
 def _escaped(value: str) -> str:
