@@ -168,6 +168,7 @@ def test_a_good_configuration_is_said_to_be(run_to_the_end, shop) -> None:
         (["--access-log", "/nowhere/log", "shop:app"], "--access-log /nowhere/log"),
         (["--socket-owner", "nobody-of-that-name", "shop:app"], "no such user"),
         (["--bind", "nowhere", "shop:app"], "--bind: expected HOST:PORT"),
+        (["--bind", "a..b:80", "shop:app"], "mpm-worker: --bind a..b:80: no host name"),
         (["--admin", "nowhere", "shop:app"], "--admin: expected HOST:PORT"),
         (["--bind", "https://127.0.0.1:0", "shop:app"], "https needs --tls-certificate"),
         (["--bind", "unix:/nowhere/sock", "shop:app"], "there is no folder /nowhere"),
@@ -180,6 +181,13 @@ def test_a_bad_configuration_is_told_with_2(run_to_the_end, shop, arguments: lis
     code, said = run_to_the_end("--check-config", "--chdir", str(shop), *arguments)
     assert code == 2
     assert words in said
+
+
+def test_what_nobody_expects_is_told_too(run_to_the_end, shop) -> None:
+    (shop / "odd.py").write_text("def __dir__(): raise RuntimeError('no names today')\n")
+    code, said = run_to_the_end("--check-config", "--chdir", str(shop), "odd:app")
+    assert code == 2
+    assert "RuntimeError: no names today" in said
 
 
 def test_the_check_is_made_as_the_user_who_serves(run_to_the_end, shop) -> None:

@@ -97,6 +97,8 @@ def _resolve(text: str, option: str, tls: bool) -> tuple[bool, int, tuple[Any, .
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ListenError(f"{option} {text}: {error.strerror or error}") from None
+    except UnicodeError as error:
+        raise ListenError(f"{option} {text}: no host name: {error}") from None
     family, _, _, _, address = found[0]
     return tls and plain == rest, family, address
 
