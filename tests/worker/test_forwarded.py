@@ -8,6 +8,7 @@ import json
 import re
 import signal
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from worker_http import UnixConnection, told
 
 from mpm_worker.forwarded import CUSTOM, STANDARD, Hop, Networks, client_of
 
+APPS = str(Path(__file__).parent / "apps")
 TRUSTED = Networks(["10.0.0.0/8", "2001:db8::/32"])
 
 
@@ -158,6 +160,30 @@ def test_each_request_of_a_connection_has_its_own_client(start, mpm: str) -> Non
             assert environ["wsgi.url_scheme"] == (scheme or "http")
             assert environ.get("HTTPS") == ("on" if scheme == "https" else None)
             assert environ["HTTP_HOST"] == f"127.0.0.1:{worker.port}"
+
+
+NAMED = """
+import socket
+from told import app
+NAMES = {"192.0.2.7": "client.example", "127.0.0.1": "proxy.example"}
+socket.gethostbyaddr = lambda address: (NAMES[address], [], [])
+"""
+
+
+def test_a_refused_head_is_the_proxys_by_name_too(start, tmp_path) -> None:
+    (tmp_path / "named.py").write_text(f"import sys\nsys.path.append({APPS!r})\n{NAMED}")
+    log = tmp_path / "access.log"
+    options = ("--trusted-proxies", "127.0.0.1", "--access-log", str(log), "--hostname-lookups", "on")
+    worker = start("--processes", "1", *options, app="named:app", chdir=tmp_path)
+    with worker.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+        sock.recv(65536)
+        sock.sendall(b"nonsense\r\n\r\n")
+        while sock.recv(65536):
+            pass
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    assert [line.split()[0] for line in log.read_text().splitlines()] == ["client.example", "127.0.0.1"]
 
 
 @pytest.mark.parametrize("trusted", [(), ("--trusted-proxies", "10.0.0.0/8,unix")])
