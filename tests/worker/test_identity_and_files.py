@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -82,11 +84,39 @@ def test_only_root_becomes_someone_else(run_to_the_end) -> None:
     )
 
 
-def test_a_named_pipe_that_nobody_reads_holds_nothing_up(run_to_the_end, tmp_path) -> None:
+def test_a_named_pipe_that_nobody_reads_holds_nothing_up(start, tmp_path) -> None:
     os.mkfifo(tmp_path / "log")
-    options = ("--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", str(tmp_path / "log"))
-    code, said = run_to_the_end(*options, "a:b")
-    assert (code, said) == (2, f"mpm-worker: --access-log {tmp_path}/log: No such device or address\n")
+    worker = start("--processes", "1", "--access-log", str(tmp_path / "log"))
+    assert worker.get()[0] == 200
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+
+
+def test_a_named_pipe_is_opened_once_for_its_reader_and_not_to_try_it(start, tmp_path) -> None:
+    os.mkfifo(tmp_path / "log")
+    with subprocess.Popen(["cat", str(tmp_path / "log")], stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            worker = start("--processes", "1", "--access-log", str(tmp_path / "log"))
+            assert worker.get("/size/10")[0] == 200
+            worker.signal(signal.SIGTERM)
+            assert worker.exit_code() == 0
+            said, _ = reader.communicate(timeout=60)
+        finally:
+            reader.kill()
+    assert [" /size/10 " in line for line in said.splitlines()] == [True]
+
+
+def test_a_named_pipe_that_the_user_may_not_read_is_told(run_to_the_end) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        log = Path(folder, "log")
+        os.mkfifo(log)
+        log.chmod(0o622)
+        code, said = run_to_the_end(
+            "--check-config", "--user", "nobody", "--access-log", str(log), "os:getpid"
+        )
+    assert code == 2
+    assert f"--access-log {log}: a named pipe that this user must be allowed to read and write" in said
 
 
 def test_umask_folder_and_pid_file(start, tmp_path) -> None:

@@ -8,6 +8,7 @@ woken for each line it would fight the slots for the interpreter, at 13 µs of C
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from typing import Final
 
@@ -26,7 +27,7 @@ class AccessLog:
     """Appends to a file, so that all processes can share it. `-` is standard output."""
 
     def __init__(self, path: str, form: str = COMMON) -> None:
-        self._file = 1 if path == "-" else os.open(path, _FLAGS, 0o640)
+        self._file = 1 if path == "-" else _open(path)
         # Appended to and cut in front, each in one step of the interpreter, so nobody locks.
         self._lines: list[bytes] = []
         self._lost = 0
@@ -46,8 +47,12 @@ class AccessLog:
         if path == "-":
             return
         try:
-            # Not waiting for the reader of a named pipe: without one nothing would ever start.
-            os.close(os.open(path, (_FLAGS if make else _FLAGS & ~os.O_CREAT) | os.O_NONBLOCK, 0o640))
+            if not _is_pipe(path):
+                os.close(os.open(path, _FLAGS if make else _FLAGS & ~os.O_CREAT, 0o640))
+            elif not os.access(path, os.R_OK | os.W_OK):  # opened and closed, it would end its reader
+                raise OptionError(
+                    f"--access-log {path}: a named pipe that this user must be allowed to read and write"
+                )
         except FileNotFoundError as error:
             if make:
                 raise OptionError(f"--access-log {path}: {error.strerror}") from None
@@ -93,3 +98,15 @@ class AccessLog:
                 data = data[os.write(self._file, data) :]
         except OSError:
             self._lost += len(lines)
+
+
+def _open(path: str) -> int:
+    """A named pipe to read, too: that waits for no reader, and lines stay there while one is started anew."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC if _is_pipe(path) else _FLAGS, 0o640)
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
