@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
+from api_server import serving
 from kubernetes.client import ApiClient, Configuration
-from reviews import serving
+from reviews import Reviews
 
 from mpm_operator.core.directives import normalise
 from mpm_operator.core.memory import fresh
@@ -32,7 +33,7 @@ MPM = str(Path(sys.executable).with_name("mpm"))
 
 @pytest.fixture
 def api_server() -> Iterator[str]:
-    with serving() as url:
+    with serving(Reviews) as url:
         yield url
 
 

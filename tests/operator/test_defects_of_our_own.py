@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from base64 import b64encode
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from api_server import Answers, serving
 from kubernetes.client import ApiClient, Configuration
 
 from mpm_operator.core.record import Ring
@@ -36,7 +34,7 @@ SPEC = {"app": {"module": "shop:app"}}
 OWNERS = [{"kind": "WebServer", "uid": "uid-1", "controller": True}]
 
 
-class Strange(BaseHTTPRequestHandler):
+class Strange(Answers):
     """Takes every write; what it says of the Deployment is nothing that an API server would say."""
 
     paths: list[str]
@@ -44,7 +42,7 @@ class Strange(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         self.paths.append(self.path)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.document()
         if "/status" in self.path:
             self.statuses.append(body["status"])
             body["spec"] = SPEC
@@ -52,22 +50,12 @@ class Strange(BaseHTTPRequestHandler):
         self.answer(200, {} if "/deployments/" in self.path else body)
 
     def do_POST(self) -> None:
-        self.answer(200, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.answer(200, self.document())
 
     def do_GET(self) -> None:
         found = "/secrets/mpm-operator-control" in self.path
         key = {"metadata": META, "data": {"current": b64encode(b"1:" + b"ab" * 32).decode()}}
         self.answer(200 if found else 404, key if found else {"reason": "NotFound", "message": "no"})
-
-    def answer(self, status: int, body: dict[str, Any]) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 class Desk:
@@ -118,15 +106,10 @@ class Desk:
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     handler = type("Handler", (Strange,), {"paths": [], "statuses": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    made = Desk(f"http://127.0.0.1:{server.server_port}", handler)
-    yield made
-    made.client.close()
-    server.shutdown()
-    thread.join(60)
-    server.server_close()
+    with serving(handler) as address:
+        made = Desk(address, handler)
+        yield made
+        made.client.close()
 
 
 def defects() -> float:

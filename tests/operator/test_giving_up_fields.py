@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from copy import deepcopy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from api_server import Answers, serving
 from kubernetes.client import ApiClient, Configuration
 
 from mpm_operator.kube.caches import Caches
@@ -29,25 +27,18 @@ def secret(**data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": data}
 
 
-class Keeper(BaseHTTPRequestHandler):
+class Keeper(Answers):
     """Answers an apply as an API server: the fields applied, and what somebody else put there."""
 
     others: dict[str, str]
     applied: list[dict[str, Any]]
 
     def do_PATCH(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.document()
         self.applied.append(deepcopy(body))
         body["data"] |= self.others
         body["metadata"] |= {"uid": "uid-2", "resourceVersion": str(len(self.applied) + 10)}
-        text = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.answer(200, body)
 
 
 class Desk:
@@ -72,15 +63,10 @@ class Desk:
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     keeper = type("Handler", (Keeper,), {"others": {}, "applied": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), keeper)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    made = Desk(f"http://127.0.0.1:{server.server_port}", keeper, secret(current="Mg==", previous="MQ=="))
-    yield made
-    made.client.close()
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(keeper) as address:
+        made = Desk(address, keeper, secret(current="Mg==", previous="MQ=="))
+        yield made
+        made.client.close()
 
 
 async def test_a_control_key_that_was_given_up_is_taken_from_the_pods(desk: Desk) -> None:

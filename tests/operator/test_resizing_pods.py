@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from api_server import Answers, serving
 from kubernetes.client import ApiClient, Configuration
 
 from mpm_operator.kube.caches import Caches
@@ -62,21 +61,14 @@ def test_a_request_never_is_above_its_limit() -> None:
             assert amount(found["requests"]["memory"]) < amount(found["limits"]["memory"])
 
 
-class Refusing(BaseHTTPRequestHandler):
+class Refusing(Answers):
     """An API server that knows no pods/resize."""
 
     paths: list[str]
 
     def do_PATCH(self) -> None:
         self.paths.append(self.path)
-        text = json.dumps({"reason": "NotFound", "message": "the server could not find it"}).encode()
-        self.send_response(404)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.answer(404, {"reason": "NotFound", "message": "the server could not find it"})
 
 
 SHOP = Key("demo", "shop")
@@ -108,13 +100,8 @@ def server() -> type[Refusing]:
 @pytest.fixture
 def served(server: type[Refusing]) -> Iterator[tuple[str, list[str]]]:
     handler = type("Handler", (server,), {"paths": []})
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.server_port}", handler.paths
-    listening.shutdown()
-    thread.join(60)
-    listening.server_close()
+    with serving(handler) as address:
+        yield address, handler.paths
 
 
 async def test_a_cluster_that_cannot_is_asked_once_a_minute_and_told_of_all_the_time(
@@ -137,11 +124,7 @@ class Taking(Refusing):
 
     def do_PATCH(self) -> None:
         self.paths.append(self.path)
-        text = json.dumps(pod(self.path.split("/")[6])).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        self.answer(200, pod(self.path.split("/")[6]))
 
 
 class Hanging(Refusing):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from api_server import Answers, serving
 from kubernetes.client import ApiClient, Configuration
 
 from mpm_operator.core.plan import Control, Plan
@@ -26,7 +24,7 @@ SHOP = Key("demo", "shop")
 OWNER = Owner("shop", "demo", "uid-of-shop")
 
 
-class Taker(BaseHTTPRequestHandler):
+class Taker(Answers):
     """Answers every apply with the object and a newer version, or refuses when `refusing`."""
 
     refusing = False
@@ -35,19 +33,11 @@ class Taker(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         self.applied.append(self.path)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.document()
         body["metadata"] |= {"uid": "uid-d", "resourceVersion": "100"}
         if self.refusing:
             body = {"kind": "Status", "reason": "Forbidden", "message": "not today"}
-        text = json.dumps(body).encode()
-        self.send_response(403 if self.refusing else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.answer(403 if self.refusing else 200, body)
 
 
 class Desk:
@@ -82,15 +72,10 @@ def handler() -> type[Taker]:
 
 @pytest.fixture
 def desk(handler: type[Taker]) -> Iterator[Desk]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    made = Desk(f"http://127.0.0.1:{server.server_port}")
-    yield made
-    made.client.close()
-    server.shutdown()
-    thread.join(60)
-    server.server_close()
+    with serving(handler) as address:
+        made = Desk(address)
+        yield made
+        made.client.close()
 
 
 async def test_growth_does_not_wait_for_a_pod_that_takes_no_calls(desk: Desk) -> None:

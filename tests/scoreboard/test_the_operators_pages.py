@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
+from api_server import serving
 from kubernetes.client import ApiClient, Configuration
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from reviews import Reviews, serving
+from reviews import Reviews
 
 from mpm_operator.core.record import Ring
 from mpm_operator.kube import metrics as own
@@ -125,7 +126,7 @@ async def serving_pages(pages: StatusAPI) -> AsyncIterator[str]:
 @pytest.fixture
 async def whole(tmp_path: Path) -> AsyncIterator[Whole]:
     made = Whole()
-    with serving() as url:
+    with serving(Reviews) as url:
         configuration = Configuration()
         configuration.host = url
         client = Client(ApiClient(configuration), lambda: 10.0)
@@ -214,7 +215,7 @@ async def test_a_flood_of_tokens_leaves_the_api_server_to_those_who_scale(whole:
 
 async def test_who_was_let_in_does_not_wait_behind_those_who_try_tokens() -> None:
     now = 0.0
-    with serving() as url:
+    with serving(Reviews) as url:
         configuration = Configuration()
         configuration.host = url
         client = Client(ApiClient(configuration), lambda: 10.0)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from api_server import Answers
 
 
-class Reviews(BaseHTTPRequestHandler):
+class Reviews(Answers):
     """Knows two users: `reader`, who may get WebServers, and `stranger`, who may not."""
 
     asked, under_way, most_at_once = 0, 0, 0
@@ -25,12 +21,12 @@ class Reviews(BaseHTTPRequestHandler):
             Reviews.under_way += 1
             Reviews.most_at_once = max(Reviews.most_at_once, Reviews.under_way)
         time.sleep(0.01)
-        self.answer()
+        self.review()
         with Reviews.lock:
             Reviews.under_way -= 1
 
-    def answer(self) -> None:
-        spec = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]
+    def review(self) -> None:
+        spec = self.document()["spec"]
         if "tokenreviews" in self.path:
             known = spec["token"] in ("reader", "stranger")
             status: dict[str, Any] = {"authenticated": known, "user": {"username": spec["token"]}}
@@ -38,25 +34,4 @@ class Reviews(BaseHTTPRequestHandler):
             attributes = spec["resourceAttributes"]
             allowed = spec["user"] == "reader" and attributes["verb"] == "get"
             status = {"allowed": allowed and attributes["name"] in ("shop", "nobody")}
-        text = json.dumps({"status": status}).encode()
-        self.send_response(201)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """Its address, while it runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Reviews)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        self.answer(201, {"status": status})
