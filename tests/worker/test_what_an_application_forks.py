@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,101 @@ def test_one_that_is_terminated_ends_and_its_server_goes_on(start, mpm: str) -> 
 def test_the_files_of_one_that_forks_are_its_own(start, mpm: str) -> None:
     worker = start(*_single(mpm), app="forks:app")
     assert worker.get("/again")[2] == b"0\n"
+
+
+JOBS = """
+import multiprocessing, time
+
+def start():
+    begin = multiprocessing.get_context("fork").Process
+    jobs = [begin(target=time.sleep, args=(600,), daemon=True) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    with open("jobs", "w") as file:
+        print(*(job.pid for job in jobs), file=file)
+"""
+IMPORTED = """
+import jobs
+jobs.start()
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return []
+"""
+
+
+@pytest.mark.parametrize("where", ["when_ready", "pre_fork", "import"])
+def test_what_the_supervisor_forks_for_others_is_no_supervisor(start, tmp_path, mpm: str, where: str) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    (tmp_path / "shop.py").write_text(IMPORTED if where == "import" else IMPORTED.replace("jobs.start()", ""))
+    (tmp_path / "moments.py").write_text(f"import jobs\ndef {where}(*seat): jobs.start()\n")
+    options = ("--preload", "on") if where == "import" else ("--hooks", "moments")
+    worker = start(*_single(mpm), *options, app="shop:app", chdir=tmp_path)
+    worker.await_board(lambda _: len(_pids(tmp_path)) == 2)
+    first, second = _pids(tmp_path)
+    server = worker.scoreboard()["processes"][0]["pid"]
+    for other in (worker.process.pid, server):
+        worker.await_board(lambda _, other=other: not _sockets(first) & _sockets(other))
+    os.kill(first, signal.SIGTERM)
+    _await_end(first)
+    assert worker.get()[0] == 200
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+    _await_end(second)
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(1)"])
+@pytest.mark.parametrize("where", ["when_ready", "pre_fork", "import"])
+def test_one_that_comes_back_to_the_supervisor_ends(start, tmp_path, where: str, end: str) -> None:
+    (tmp_path / "jobs.py").write_text(
+        f"import os, sys\ndef start():\n  if not os.fork():\n    print()\n    {end}\n"
+    )
+    (tmp_path / "shop.py").write_text(IMPORTED if where == "import" else IMPORTED.replace("jobs.start()", ""))
+    (tmp_path / "moments.py").write_text(f"import jobs\ndef {where}(*seat): jobs.start()\n")
+    options = ("--preload", "on") if where == "import" else ("--hooks", "moments")
+    worker = start("--processes", "1", *options, app="shop:app", chdir=tmp_path)
+    place = "shop:app" if where == "import" else f"{where} of --hooks"
+    worker.await_line(f"{place}: a process that the application has forked came back from it and is ended")
+    assert worker.get()[0] == 200
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+
+
+TERMINATED = """
+import multiprocessing, time
+
+def when_ready():
+    ends = set()
+    for _ in range(50):
+        job = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        job.start()
+        job.terminate()
+        job.join()
+        ends.add(job.exitcode)
+    with open("ends", "w") as file:
+        print("all ended with", ends, file=file)
+"""
+
+
+def test_a_signal_for_what_the_supervisor_has_just_forked_is_not_the_supervisors(start, tmp_path) -> None:
+    (tmp_path / "shop.py").write_text(IMPORTED.replace("jobs.start()", "").replace("import jobs", ""))
+    (tmp_path / "moments.py").write_text(TERMINATED)
+    worker = start("--processes", "1", "--hooks", "moments", app="shop:app", chdir=tmp_path)
+    worker.await_board(lambda _: (tmp_path / "ends").exists() and (tmp_path / "ends").read_text())
+    assert (tmp_path / "ends").read_text() == "all ended with {-15}\n"
+    assert worker.get()[0] == 200
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+
+
+def _pids(folder: Path) -> list[int]:
+    text = (folder / "jobs").read_text() if (folder / "jobs").exists() else ""
+    return [int(pid) for pid in text.split()] if text.endswith("\n") else []
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed by now
+            found.add(os.readlink(each))
+    return {name for name in found if name.startswith("socket:")}

@@ -94,6 +94,8 @@ class Brood:
         self.ever_ready = False
         self.ending = False
         """Nothing is started any more."""
+        self.forking = False
+        """Whether a fork is one of a server; in a server it stays so."""
         self._restarts = 0
         self._failures = 0
         self._not_before = 0.0
@@ -279,17 +281,19 @@ class Brood:
         self._board.live[Live.ROWS] = max(self._board.live[Live.ROWS], row + 1)
         record = self._board.server(row)
         record[Server.SEAT], record[Server.GENERATION], record[Server.RETIRING] = seat, self.generation, 0
+        self.hooks.attempt("pre_fork", seat)  # what it forks shall not inherit the channel
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
             self._not_before = now + 10
             say(f"no descriptor for another server: {error.strerror}; trying again in 10 s")
             return
+        flush()  # else every server would print what an import or a hook has printed here
+        self.forking = True
         try:
-            self.hooks.attempt("pre_fork", seat)
-            flush()  # else every server would print what an import or a hook has printed here
             pid = os.fork()
         except OSError as error:
+            self.forking = False
             ours.close()
             theirs.close()
             self._not_before = now + 10  # httpd sleeps as long
@@ -298,12 +302,11 @@ class Brood:
         if pid == 0:
             try:
                 ours.close()
-                for process in self.processes.values():
-                    process.channel.close()  # else their ends would outlive the supervisor
-                self._cut_cord()
+                self.leave()
                 Child(self._options, self._board, row, self._listeners, theirs, self.hooks).run()
             finally:
                 os._exit(1)  # the frames below are the supervisor's: they would end its other children
+        self.forking = False
         theirs.close()
         ours.setblocking(False)
         record[Server.PID] = pid
@@ -312,6 +315,12 @@ class Brood:
         process = Process(pid, row, seat, self.generation, ours, now, accesses, record[Server.ACCEPTED])
         self.processes[pid] = process
         self._adopt(process)
+
+    def leave(self) -> None:
+        """In a new process: nothing of the supervisor's stays open, or it would outlive the supervisor."""
+        for process in self.processes.values():
+            process.channel.close()
+        self._cut_cord()
 
     def _finishing(self) -> int:
         return sum(bool(process.retired) for process in self.processes.values())

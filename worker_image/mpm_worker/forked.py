@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from mpm_worker.say import say
+from mpm_worker.signals import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,25 +33,20 @@ class Parting:
         """Whether this process is such a fork."""
         self._listeners, self._channel, self._handlers = listeners, channel, handlers
         self._names = {_own_name(sock.fileno()) for one in listeners.all for sock in one.sockets}
-        self._before = threading.local()
-        os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._part)
-
-    def _hold(self) -> None:
-        """A signal sent to the new process at once would find the server's handler, and be lost."""
-        self._before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers)
-
-    def _release(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._before.mask)
+        self._held = HeldBack(handlers)
+        os.register_at_fork(
+            before=self._held.hold, after_in_parent=self._held.release, after_in_child=self._part
+        )
 
     def _part(self) -> None:
         if self.happened:  # a fork of a fork: by now the numbers are of files of its own
-            self._release()
+            self._held.release()
             return
         self.happened = True
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == handler:
                 signal.signal(number, signal.SIG_DFL)
-        self._release()
+        self._held.release()
         nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for descriptor in list(self._ours()):
             # Not closed: the number would come to a file of the application's, and the response with it.
@@ -64,6 +61,15 @@ class Parting:
         for entry in os.listdir("/proc/self/fd"):
             if _own_name(int(entry)) in self._names:
                 yield int(entry)
+
+
+def end_one_that_came_back(where: str) -> NoReturn:
+    """The end of a fork of the application's, or of its hooks', that did not end by itself."""
+    say(
+        f"{where}: a process that the application has forked came back from it and is ended;"
+        " os._exit() ends it in time"
+    )
+    os._exit(0)
 
 
 def _own_name(descriptor: int) -> object:

@@ -14,10 +14,12 @@ not be held up: its functions are to return at once, and may start neither threa
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import TYPE_CHECKING
 
 from mpm_worker.app import AppError, import_module
+from mpm_worker.forked import end_one_that_came_back
 from mpm_worker.say import say
 
 if TYPE_CHECKING:
@@ -49,7 +51,11 @@ class Hooks:
 
     def attempt(self, name: str, *arguments: int) -> None:
         """What it raises is said, and no more."""
+        caller = os.getpid()
         try:
             self.call(name, *arguments)
         except Exception:
             say(f"{name} of --hooks failed:\n{traceback.format_exc()}")
+        finally:
+            if os.getpid() != caller:  # it would be a second supervisor, or a second server
+                end_one_that_came_back(f"{name} of --hooks")

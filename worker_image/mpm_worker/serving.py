@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from mpm_worker.accessformat import More
+from mpm_worker.forked import end_one_that_came_back
 from mpm_worker.requestid import request_id
 from mpm_worker.say import say
 from mpm_worker.scoreboard import DNS, LOGGING
@@ -44,7 +44,7 @@ def serve_slot(child: Child, client: Client, request: Request, slot: Slot) -> Ou
         spool,
     )
     if child.parting.happened:
-        _leave(request)
+        end_one_that_came_back(f"{request.method} {request.path}")
     client.served += 1
     slot.done(outcome.sent)
     if child.log is not None:
@@ -74,15 +74,6 @@ def refuse(child: Child, client: Client, error: ProtocolError, slot: Slot) -> in
     slot.done(sent)
     _log(child, client, request, error.status, sent, slot)
     return sent
-
-
-def _leave(request: Request) -> NoReturn:
-    """The end of a fork of the application's that did not end by itself."""
-    say(
-        f"{request.method} {request.path}: a process that the application has forked came back from it and is"
-        " ended; os._exit() ends it in time"
-    )
-    os._exit(0)
 
 
 def _shown(child: Child, client: Client, request: Request) -> tuple[bytes, str]:

@@ -5,10 +5,25 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+
+class HeldBack:
+    """Signals held back around a fork: else one for the new process finds its parent's handler."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._numbers = tuple(numbers)
+        self._before = threading.local()
+
+    def hold(self) -> None:
+        self._before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
+
+    def release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before.mask)
 
 
 class Signals:
@@ -16,6 +31,7 @@ class Signals:
 
     def __init__(self, actions: Mapping[int, Callable[[], object]], after: Callable[[], None]) -> None:
         self._actions, self._after = actions, after
+        self.held = HeldBack(actions)
         self._bell, self._bell_in = socket.socketpair()
         self._bell.setblocking(False)
         self._bell_in.setblocking(False)
@@ -33,6 +49,14 @@ class Signals:
         """In a process that has handlers of its own."""
         self._bell.close()
         self._bell_in.close()
+
+    def forget(self) -> None:
+        """In a process that is nobody's server: signals do to it what they do to any."""
+        signal.set_wakeup_fd(-1)
+        for number in self._actions:
+            if signal.getsignal(number) is _nothing:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._actions)
 
     def _heard(self, _: int) -> None:
         for number in self._bell.recv(4096):

@@ -20,6 +20,7 @@ from mpm_worker.burst import Burst
 from mpm_worker.child import READY
 from mpm_worker.control import Keys
 from mpm_worker.drain import Drain
+from mpm_worker.forked import end_one_that_came_back
 from mpm_worker.hooks import Hooks
 from mpm_worker.observe import Arrivals, Load, Observer
 from mpm_worker.option import EVENT, OptionError
@@ -106,6 +107,8 @@ class Supervisor:
     def run(self) -> int:
         """Serve until told to end; the exit code."""
         say(f"starting {self.options.app} ({compiled.kind()}), admin on {self.admin_url}", colon="")
+        own, held = os.getpid(), self._signals.held
+        os.register_at_fork(before=held.hold, after_in_parent=held.release, after_in_child=self._part)
         try:
             self.brood.hooks = Hooks(self.options.hooks)
             if self.options.preload:
@@ -114,6 +117,9 @@ class Supervisor:
             say(f"{self.options.app} cannot be started: {error}")
             self.admin.close()
             return EXIT_NO_CHILD
+        finally:
+            if os.getpid() != own:
+                end_one_that_came_back(self.options.app)
         self._signals.catch(self.selector)
         self._write_settings()
         try:
@@ -307,6 +313,19 @@ class Supervisor:
             wake(process)
             self._due = 0.0
         self.soon()
+
+    def _part(self) -> None:
+        """In a new process. One that a hook or a preloaded application forks is no server and no supervisor:
+
+        with handlers and listeners of ours it would end the pod instead of itself, and keep its ports taken.
+        """
+        if self.brood.forking:
+            self._signals.held.release()
+            return
+        self.brood.forking = True  # what it forks in turn is its own affair
+        self._signals.forget()
+        self.brood.leave()
+        self.listeners.close()
 
     def _cut_cord(self) -> None:
         """In a new child: nothing of the supervisor's may stay open in it."""
