@@ -140,6 +140,8 @@ def apiserver(layout: Layout, program: Path) -> list[str]:
 
 
 def controller_manager(layout: Layout, program: Path) -> list[str]:
+    """Patient with a node that no API server lets speak: after a minute without one it would call all pods
+    not ready by what it last saw, and whether requests are refused then would be chance, not our doing."""
     flags = {
         "kubeconfig": layout.config("kube-controller-manager.kubeconfig"),
         "use-service-account-credentials": "true",
@@ -151,6 +153,7 @@ def controller_manager(layout: Layout, program: Path) -> list[str]:
         "cluster-cidr": POD_CIDR,
         "service-cluster-ip-range": SERVICE_CIDR,
         "leader-elect": "false",
+        "node-monitor-grace-period": "5m",
     }
     return [str(program), *as_flags(flags)]
 
