@@ -27,6 +27,7 @@ from mpm_worker.requestid import first_part
 from mpm_worker.say import flush, say
 from mpm_worker.scoreboard import Live, Phase, Record, Scoreboard, Server
 from mpm_worker.serving import serve_slot
+from mpm_worker.signals import nothing
 from mpm_worker.stack import Stacks
 from mpm_worker.wear import TRACE, Wear, spread
 from mpm_worker.wsgi import Server as Environment
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
     from mpm_worker.passing import Inboxes
+    from mpm_worker.signals import Handler
 
 EXIT_APP = 4
 """The application cannot be imported; trying again at once helps nobody."""
@@ -109,8 +111,9 @@ class Child:
     def _serve(self) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # Handled, not ignored: what is ignored, the programs that an application starts would ignore too.
-        handlers = dict.fromkeys(_NOT_OURS, _ignore) | {signal.SIGTERM: self._ask_for_replacement}
+        handlers: dict[int, Handler] = dict.fromkeys(_NOT_OURS, nothing) | {
+            signal.SIGTERM: self._ask_for_replacement
+        }
         for number, handler in handlers.items():
             signal.signal(number, handler)
         self.parting = Parting(self.listeners, self._channel, handlers)
@@ -321,7 +324,3 @@ def _model(name: str, child: Child) -> Any:
     from mpm_worker.mpm.prefork import Prefork
 
     return Prefork(child)
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    pass

@@ -13,7 +13,7 @@ from mpm_worker.say import say
 
 if TYPE_CHECKING:
     from mpm_worker.client import Client
-    from mpm_worker.http import Request
+    from mpm_worker.http import Connection, Request
     from mpm_worker.listeners import Listeners
     from mpm_worker.options import Options
     from mpm_worker.tls import Certificates, TlsSocket
@@ -88,9 +88,12 @@ class Entrance:
                 environ.pop("HTTPS", None)
             if found.host:
                 environ["HTTP_HOST"] = found.host
-        if peer != connection.peer:
-            connection.peer, connection.host = peer, ""
-        connection.environ = environ
+        _attribute(connection, peer, environ)
+
+    def forget(self, client: Client) -> None:
+        """Of a request that tells nothing: it comes from the proxy itself, as far as anybody knows."""
+        client.connection.given_id = ""
+        _attribute(client.connection, *client.origin)
 
 
 class Transport:
@@ -155,3 +158,10 @@ class Transport:
             raise BlockingIOError
         sock.recv(header.size - len(self._begun))
         self._entrance.introduce(self._client, header)
+
+
+def _attribute(connection: Connection, peer: tuple[str, str] | None, environ: dict[str, str] | None) -> None:
+    """Whose the request is from now on; the name that was found is the client's before."""
+    if peer != connection.peer:
+        connection.peer, connection.host = peer, ""
+    connection.environ = environ

@@ -9,25 +9,23 @@ which it was forked would answer it a second time.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
 from mpm_worker.say import say
-from mpm_worker.signals import HeldBack
+from mpm_worker.signals import HeldBack, give_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from mpm_worker.listeners import Listeners
-
-    Handlers = Mapping[signal.Signals, Callable[..., object]]
+    from mpm_worker.signals import Handler
 
 
 class Parting:
     """Takes from whoever this server process forks what belongs to the server."""
 
-    def __init__(self, listeners: Listeners, channel: socket.socket, handlers: Handlers) -> None:
+    def __init__(self, listeners: Listeners, channel: socket.socket, handlers: Mapping[int, Handler]) -> None:
         """:param handlers: what the server does at signals; an application may have set others since"""
         self.happened = False
         """Whether this process is such a fork."""
@@ -43,9 +41,7 @@ class Parting:
             self._held.release()
             return
         self.happened = True
-        for number, handler in self._handlers.items():
-            if signal.getsignal(number) == handler:
-                signal.signal(number, signal.SIG_DFL)
+        give_back(self._handlers)
         self._held.release()
         nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for descriptor in list(self._ours()):

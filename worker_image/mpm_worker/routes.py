@@ -187,8 +187,7 @@ class Routes:
 
     def _letters(self) -> str:
         """Of all slots there are, and a dot for each that a server still to come would have."""
-        supervisor = self._supervisor
-        processes = sorted(supervisor.brood.processes.values(), key=lambda process: process.row)
+        supervisor, processes = self._supervisor, self._by_row()
         accepting = supervisor.phases.accepting
         rows = [letters_of(supervisor.board, process, accepting=accepting) for process in processes]
         shown = [row[: max(supervisor.threads, len(row.rstrip(".")))] for row in rows]
@@ -196,7 +195,7 @@ class Routes:
 
     def _processes(self) -> Iterator[status.ServerLine]:
         board, accepting = self._supervisor.board, self._supervisor.phases.accepting
-        for process in sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row):
+        for process in self._by_row():
             record = board.server(process.row)
             going = self._going(process)
             yield status.ServerLine(
@@ -211,6 +210,9 @@ class Routes:
                 closing=record[Server.LINGERING],
             )
 
+    def _by_row(self) -> list[Process]:
+        return sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row)
+
     def _going(self, process: Process) -> bool:
         return bool(process.retired) or not self._supervisor.phases.accepting
 
@@ -218,8 +220,7 @@ class Routes:
         board, accepting = self._supervisor.board, self._supervisor.phases.accepting
         now = time.monotonic()
         width = LINE if board.extended else TEXT
-        processes = sorted(self._supervisor.brood.processes.values(), key=lambda process: process.row)
-        for process in processes:
+        for process in self._by_row():
             for thread, letter in enumerate(letters_of(board, process, accepting=accepting)):
                 index = process.row * board.threads + thread
                 clients = bytes(board.clients[index * TEXT : (index + 1) * TEXT]) if board.extended else b""

@@ -62,11 +62,8 @@ def refuse(child: Child, client: Client, error: ProtocolError, slot: Slot) -> in
     if client.trusted and child.entrance is not None:
         if request is not None:
             child.entrance.forward(client, request)
-        else:  # whoever the last request came from, this one comes from the proxy itself as far as we know
-            connection.given_id = ""
-            peer, connection.environ = client.origin
-            if peer != connection.peer:
-                connection.peer, connection.host = peer, ""
+        else:
+            child.entrance.forget(client)
     if isinstance(error.__cause__, SpoolError):  # what the client did wrong is for the client to know
         line = "-" if request is None else f"{request.method} {request.target_text}"
         say(f"[{request_id(connection)}] {line}: {error.__cause__}")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    Handler = Callable[..., object]
+
 
 class HeldBack:
     """Signals held back around a fork: else one for the new process finds its parent's handler."""
@@ -39,7 +41,7 @@ class Signals:
     def catch(self, selector: selectors.BaseSelector) -> None:
         """From now on; those that were held back come first."""
         for number in self._actions:
-            signal.signal(number, _nothing)
+            signal.signal(number, nothing)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.set_wakeup_fd(self._bell_in.fileno(), warn_on_full_buffer=False)
         selector.register(self._bell, selectors.EVENT_READ, self._heard)
@@ -53,9 +55,7 @@ class Signals:
     def forget(self) -> None:
         """In a process that is nobody's server: signals do to it what they do to any."""
         signal.set_wakeup_fd(-1)
-        for number in self._actions:
-            if signal.getsignal(number) is _nothing:
-                signal.signal(number, signal.SIG_DFL)
+        give_back(dict.fromkeys(self._actions, nothing))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._actions)
 
     def _heard(self, _: int) -> None:
@@ -66,5 +66,15 @@ class Signals:
         self._after()
 
 
-def _nothing(number: int, frame: object) -> None:
-    """The wake-up descriptor tells the loop; a handler must only exist."""
+def give_back(handlers: Mapping[int, Handler]) -> None:
+    """Let these signals do what they do to any process, where the handler is still ours."""
+    for number, handler in handlers.items():
+        if signal.getsignal(number) == handler:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def nothing(number: int, frame: object) -> None:
+    """A handler that must only exist: the wake-up descriptor tells a loop, or nobody is to be told.
+
+    What is ignored instead, the programs that an application starts would ignore too.
+    """

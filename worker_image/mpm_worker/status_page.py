@@ -50,9 +50,14 @@ def wrapped(letters: str) -> str:
     return "\n".join(letters[at : at + _WRAP] for at in range(0, len(letters), _WRAP))
 
 
-def row(cells: Iterable[object]) -> str:
+def row(values: Iterable[object]) -> str:
     """A row of a table."""
-    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>\n"
+    return f"<tr>{cells(values)}</tr>\n"
+
+
+def cells(values: Iterable[object]) -> str:
+    """Cells of a row."""
+    return "".join(f"<td>{html.escape(str(value))}</td>" for value in values)
 
 
 def traffic(amount: float) -> str:

@@ -167,6 +167,14 @@ QUIET_SECONDS = 15.0
 """One quiet reason replaces another after so long: near a bound they would alternate for ever."""
 BY_HAND = frozenset({"Paused", "ManualReplicas", "ScalingConflict"})
 """Reasons that somebody gives and takes away: nothing of them is left to be read afterwards."""
+REASONS = (
+    QUIET
+    | BY_HAND
+    | {"SpareThreadsLow", "SpareServersLow", "SpareThreadsHigh", "SpareServersHigh"}
+    | {"LoadRose", "LoadFell", "QueueFormed", "BacklogOverflows", "PodsFailing", "Created", "Restored"}
+    | {"AtMaxRequestWorkers", "AtServerLimit", "OverMaxRequestWorkers"}
+)
+"""All reasons of decisions."""
 
 
 def settle(

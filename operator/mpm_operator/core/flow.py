@@ -7,7 +7,7 @@ too high.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -63,21 +63,23 @@ class Flow(Struct, frozen=True):
 def listen(line: Line, before: Report | None) -> Line:
     """Return a pod's line with its flow; `before` = the line before it, as this returned it."""
     if before is None or before.boot != line.boot:
-        return replace(line, flow=_begun(line))
+        return replace(line, flow=_flow(line, line.busy))
     last = before.flow
     if line.uptime_ms < before.uptime_ms:  # an answer to a call, overtaken by the stream
         return replace(line, flow=last)
     if line.accesses < last.accesses:
-        return replace(line, flow=_begun(line))
+        return replace(line, flow=_flow(line, line.busy))
     overflowed_at = line.at if line.overflows > before.overflows else last.overflowed_at
-    if _passed(line, last) >= LEAST_SECONDS:
-        return replace(line, flow=_difference(line, last, overflowed_at))
+    passed = _passed(line, last)
+    if passed >= LEAST_SECONDS:
+        return replace(line, flow=_difference(line, last, passed, overflowed_at))
     if line.busy < last.least or overflowed_at != last.overflowed_at:
         last = replace(last, least=min(last.least, line.busy), overflowed_at=overflowed_at)
     return replace(line, flow=last)
 
 
-def _begun(line: Report) -> Flow:
+def _flow(line: Report, lasting: int, **difference: Any) -> Flow:
+    """Return the counters of a line, with a difference that ends in it, if there is one."""
     return Flow(
         at=line.at,
         uptime_ms=line.uptime_ms,
@@ -86,24 +88,19 @@ def _begun(line: Report) -> Flow:
         busy_ms=line.busy_ms,
         cpu_ms=line.cpu_ms,
         least=line.busy,
-        lasting=line.busy,
+        lasting=lasting,
+        **difference,
     )
 
 
-def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
-    passed = _passed(line, last)
-    inside = line.busy + line.queue
+def _difference(line: Report, last: Flow, passed: float, overflowed_at: float) -> Flow:
     served = line.accesses - last.accesses
-    arrived = served + inside - last.inside
+    arrived = served + line.busy + line.queue - last.inside
     wall, cpu = line.busy_ms - last.busy_ms, line.cpu_ms - last.cpu_ms
     waited, computed = _wait(line, wall, cpu, passed)
-    return Flow(
-        at=line.at,
-        uptime_ms=line.uptime_ms,
-        accesses=line.accesses,
-        inside=inside,
-        busy_ms=line.busy_ms,
-        cpu_ms=line.cpu_ms,
+    return _flow(
+        line,
+        min(last.least, line.busy),
         arrivals=max(0, arrived) / passed,
         completions=served / passed,
         served=served,
@@ -111,8 +108,6 @@ def _difference(line: Report, last: Flow, overflowed_at: float) -> Flow:
         burnt=max(0, cpu),
         waited=waited,
         computed=computed,
-        least=line.busy,
-        lasting=min(last.least, line.busy),
         overflowed_at=overflowed_at,
     )
 

@@ -17,7 +17,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from . import (
-    ceilings,
     conditions,
     effective,
     estimator,
@@ -35,7 +34,7 @@ from . import (
 
 _NAMES: dict[str, Any] = {"Mapping": Mapping}
 for _module in (
-    ceilings, conditions, effective, estimator, flow, footprint, grants, maintenance, memory, plan, snapshot,
+    conditions, effective, estimator, flow, footprint, grants, maintenance, memory, plan, snapshot,
     spec, tuning, victims,
 ):  # fmt: skip
     _NAMES |= vars(_module)

@@ -15,7 +15,7 @@ from mpm_operator.core.snapshot import PodState
 from mpm_operator.scoreboard import Board, Frame, PodLine, Tally, board
 
 from . import metrics
-from .resources import PODS, WEBSERVERS, Key, name_of, uid_of
+from .resources import PODS, WEBSERVERS, Key, condition_of, name_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,8 +114,8 @@ class Merged:
 
 def _ready_for(pod: Object) -> float:
     """Seconds since the kubelet found the pod ready; 0: it is not."""
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        since = condition.get("lastTransitionTime")
-        if since and (condition["type"], condition["status"]) == ("Ready", "True"):
-            return max(0.0, time.time() - datetime.fromisoformat(since).timestamp())
-    return 0.0
+    ready = condition_of(pod, "Ready")
+    since = ready.get("lastTransitionTime")
+    if not since or ready["status"] != "True":
+        return 0.0
+    return max(0.0, time.time() - datetime.fromisoformat(since).timestamp())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from mpm_operator.core.explain import REASONS
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, read by nobody
 REGISTRY = CollectorRegistry()
 
@@ -21,12 +23,7 @@ RECONCILE_SECONDS = Histogram(
 DECISIONS = Counter(
     "mpm_operator_decisions", "Decisions that changed, by their reason.", ["reason"], registry=REGISTRY
 )
-for _reason in (
-    *("Steady", "SpareThreadsLow", "SpareServersLow", "LoadRose", "QueueFormed", "BacklogOverflows"),
-    *("SpareThreadsHigh", "SpareServersHigh", "LoadFell", "Stabilizing", "AtMaxRequestWorkers"),
-    *("AtServerLimit", "PodsFailing", "SilentPods", "ManualReplicas", "ScalingConflict", "Created"),
-    *("Restored", "Draining", "RollingOut", "Ceilings", "OverMaxRequestWorkers", "Paused"),
-):
+for _reason in sorted(REASONS):
     DECISIONS.labels(_reason)
 API_WRITES = Counter(
     "mpm_operator_api_writes",

@@ -24,6 +24,7 @@ from .resources import (
     PODS,
     SLICES,
     Key,
+    condition_of,
     name_of,
     uid_of,
 )
@@ -182,7 +183,7 @@ class Observer:
         rest = seen.rest
         if rest is not None and rest.body is body and rest.template is template and rest.endpoint == endpoint:
             return replace(rest.pod, report=report)
-        ready = _condition(body, "Ready")
+        ready = condition_of(body, "Ready")
         if ready.get("status") == "True" and seen.ready_at is None:
             seen.ready_at = self._monotonic(ready.get("lastTransitionTime"))
         cost = int((meta.get("annotations") or {}).get(DELETION_COST) or 0)
@@ -213,7 +214,7 @@ class Observer:
             self._asked_at.pop(key, None)
             return []
         at = self._asked_at.setdefault(key, self._clock())
-        refused = _condition(deployment, "ReplicaFailure")
+        refused = condition_of(deployment, "ReplicaFailure")
         failed = refused.get("status") == "True"
         return [
             Pod(
@@ -247,11 +248,6 @@ def _over(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _condition(body: Object, kind: str) -> Object:
-    conditions = (body.get("status") or {}).get("conditions") or ()
-    return next((condition for condition in conditions if condition["type"] == kind), {})
-
-
 def _container(pod: Object) -> Object:
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return next((status for status in statuses if status["name"] == CONTAINER), {})
@@ -274,12 +270,12 @@ def _phase(pod: Object, seen: _Sighting, report: Report | None) -> tuple[PodPhas
     waiting = (container.get("state") or {}).get("waiting") or {}
     if waiting.get("reason") in trouble.CANNOT_START:
         return PodPhase.FAILED, trouble.of_waiting(container)
-    if _condition(pod, "Ready").get("status") == "True":
+    if condition_of(pod, "Ready").get("status") == "True":
         return PodPhase.READY, ""
     drained = report is not None and report.state in (PodState.QUIESCING, PodState.DRAINED)
     if container.get("started") and (seen.ready_at is not None or drained):
         return PodPhase.UNREADY, ""
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition_of(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return PodPhase.STARTING, f"{scheduled.get('reason')}: {scheduled.get('message')}"
     return PodPhase.STARTING, trouble.of_starting(container)

@@ -77,6 +77,12 @@ def uid_of(body: Object) -> str:
     return str(body["metadata"].get("uid", ""))
 
 
+def condition_of(body: Object, kind: str) -> Object:
+    """Return the condition of that type in the object's status; empty where there is none."""
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition["type"] == kind), {})
+
+
 def version_of(body: Object) -> int:
     """Return the resourceVersion as the number it has always been (comparable by contract since 1.35)."""
     return int(body["metadata"].get("resourceVersion") or 0)

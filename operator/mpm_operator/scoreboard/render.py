@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from mpm_worker import status, status_page
@@ -112,5 +111,4 @@ def _row(pod: PodLine, board: Board) -> str:
     age = pod.age(board.frame.clock)
     cells += [f"{age:.1f}{'!' if age > SILENT_SECONDS else ''}"]
     letters = status_page.wrapped(pod.letters(board.frame.slots_per_pod))
-    shown_cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
-    return f'<tr>{shown_cells}<td><pre style="margin: 0">{letters}</pre></td></tr>\n'
+    return f'<tr>{status_page.cells(cells)}<td><pre style="margin: 0">{letters}</pre></td></tr>\n'

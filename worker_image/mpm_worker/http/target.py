@@ -14,7 +14,10 @@ _METHOD_MOST: Final = 64
 """Longer than any name of a method is: the registry's longest has 17 letters (RFC 9110, 16.1)."""
 
 # The common case in one match: capitals, origin-form without an escape, one space each, HTTP/1.x.
-_COMMON = re.compile(r"([A-Z]{1,64}) ((/[!-\"$&->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.([0-9])").fullmatch
+_COMMON = re.compile(
+    rf"([A-Z]{{1,{_METHOD_MOST}}}) "
+    r"((/[!-\"$&->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.([0-9])"
+).fullmatch
 _SHAPE = re.compile(r"([!-~]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _METHOD = re.compile(TOKEN).fullmatch
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?]*)([^?]*)(?:\?(.*))?").fullmatch
