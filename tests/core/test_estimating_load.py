@@ -168,6 +168,21 @@ def test_a_jump_is_known_after_two_seconds() -> None:
     assert load.offered == pytest.approx(30, rel=0.05)
 
 
+def test_the_rate_of_quick_requests_is_not_that_of_the_slow_ones_which_follow_them() -> None:
+    """1,600 a second of 1 ms, then 250 a second of 150 ms; in the second between them there are both."""
+    pod, load = Counters(slots=40), Load()
+    for _ in range(3):
+        pod.serve(1600, 0.001)
+        load = pod.tick(load)
+    pod.busy = 40
+    pod.serve(1500, 0.001)
+    pod.serve(60, 0.15)
+    load = pod.tick(load)
+    pod.serve(250, 0.15)
+    load = pod.tick(load)
+    assert load.offered == pytest.approx(250 * 0.15, rel=0.1)
+
+
 @pytest.mark.parametrize("rate", [20, 100, 400])
 def test_the_error_is_near_the_statistical_floor_of_its_window(rate: int) -> None:
     """A mean that forgets with time constant T has variance rate / 2T: the floor for that memory."""

@@ -41,7 +41,8 @@ LEAST_SERVED = 50.0
 """Completions of which the service time is a mean at least, where there were so many."""
 JUMP_SIGMAS = 4.0
 """A sample so far from the mean is no noise of a Poisson stream, nor of one as restless as this was: half of
-the way is gone at once, and after a second one on the same side the mean begins anew."""
+the way is gone at once, and after a second one on the same side, or with another service time, the mean
+begins anew."""
 SURE_SIGMAS = 2.0
 KIND_SECONDS = 300.0
 """Time constant of what requests wait and compute: a matter of the application, not of its load."""
@@ -177,15 +178,18 @@ def _sample(load: Load, flows: Sequence[Flow], busy: int, idle: int, queue: int,
     samples = load.samples + 1 if load.samples or flows else 0
     # The first samples weigh as much as each other; a mean that starts at zero would be late.
     gain = max(1 - exp(-passed / load.rate_seconds), 1 / max(1, samples - 1))
+    batch, anew = gather(load.batch, load.service_seconds, served, held, burnt)
     jump = 0
     if abs(seen - load.rate) > JUMP_SIGMAS * sqrt(max(load.rate, load.variance, 1.0) / passed):
         jump = 1 if seen > load.rate else -1
-        gain = 1.0 if jump == load.jump else max(gain, 0.5)
-        samples = 2 if jump == load.jump else samples
+        # Where requests take another time now as well, others come than before: of them nothing is known, and
+        # the rate of the one kind times the time of the other is nobody's load.
+        begins = anew or jump == load.jump
+        gain = 1.0 if begins else max(gain, 0.5)
+        samples = 2 if begins else samples
     # Few completions are no mean: each is worth keeping until there are enough.
     fade = exp(-passed / SERVICE_SECONDS) if load.served > LEAST_SERVED else 1.0
     slow_fade = exp(-min(elapsed, KIND_SECONDS) / KIND_SECONDS)
-    batch, anew = gather(load.batch, load.service_seconds, served, held, burnt)
     still = queue > 0 and idle == 0 and abs(queue - load.queue_before) <= max(1.0, 0.1 * done * passed)
     return Load(
         sampled_at=now,
