@@ -164,3 +164,18 @@ def test_the_window_remembers_its_greatest_need_and_forgets_it_in_time() -> None
         maxima.append(peaks[0][1])
     assert maxima == [3, 5, 5, 5, 4, 2, 2, 6, 6]
     assert remember(peaks, 1, 0.0, 9.0) == ((9.0, 1),)
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        (STEADY, "300.0 slots (300.0 requests/s x 1000 ms, 0 waiting)"),
+        (Load(samples=60, inside=40.0), "40.0 slots (always busy, 0 waiting)"),
+    ],
+    ids=["counted", "never complete"],
+)
+def test_the_sentence_tells_where_the_load_is_known_from(
+    effective: Callable[..., Any], load: Load, told: str
+) -> None:
+    seen = Survey(accepting=[Pod("shop-0", PodPhase.READY, 0.0)], busy=25, slots=25)
+    assert told in by_load(effective({"threadsPerChild": 25}), load, seen, 1, pooled=False).why

@@ -120,9 +120,12 @@ def by_load(
     sure = offered + SURE_DEVIATIONS * load.deviation
     surely = computing * sure / offered if offered > 0 else 0.0
     keep = max(staff(sure, slots, burst, percent, pooled), _by_cpu(surely, seen.cpus))
+    known = f"{load.rate:.1f} requests/s x {load.service_seconds * 1000:.0f} ms"
+    if load.lasts:
+        known = "always busy"
     why = (
-        f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({load.rate:.1f} requests/s x "
-        f"{load.service_seconds * 1000:.0f} ms, {seen.queue} waiting): at most {percent} % have to wait"
+        f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({known}, {seen.queue} waiting): "
+        f"at most {percent} % have to wait"
     )
     if want == least > 1:
         why = (
