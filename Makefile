@@ -71,7 +71,7 @@ soak: cluster-tools  ## Nothing is cut: 200,000 requests while all that can chan
 soak-http: $(VENV)/.run-installed  ## An hour of mixed load on one worker: memory and descriptors must stay
 	$(BIN)/python bench/http/soak.py --minutes 60
 
-bench-policy: $(VENV)/.dev-installed  ## The planner beside Knative, HPA and KEDA: TRACES="a.txt b.txt" (40 minutes on two idle CPUs)
+bench-policy: $(VENV)/.dev-installed  ## The planner beside Knative, HPA and KEDA: TRACES="a.txt b.txt" (25 minutes on two idle CPUs)
 	$(BIN)/python bench/policy_grid.py --write $(TRACES)
 
 bench-fleet: $(VENV)/.dev-installed  ## What a thousand streams and 2,000 WebServers cost one operator (5 minutes)
