@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from . import record as seen
+from .stage import SLOTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from .record import Record
 
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
-SLOTS = 8
-"""Of a pod."""
 
 Figures = dict[str, Any]
 
@@ -122,7 +121,7 @@ ROWS = (
     ("done meanwhile", lambda each: ", ".join(f"{count} × {kind}" for kind, count in each["acts"].items())),
     ("pods in all, at most wanted", lambda each: f"{each['pods']}, {each['peak_pods']}"),
     (
-        "pod-seconds; × what the served requests need at 8 slots a pod",
+        f"pod-seconds; × what the served requests need at {SLOTS} slots a pod",
         lambda each: f"{each['pod_seconds']:,}; {each['pod_seconds'] / each['ideal_pod_seconds']:.1f} ×",
     ),
     ("exit codes of containers", lambda each: _kinds(each["exit_codes"]).strip(" ()") or "–"),

@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 LOAD = ROOT / "tests" / "load"
 NAME = "soak"
 SELECTOR = f"app.kubernetes.io/instance={NAME}"
+SLOTS = 8
+"""Of a pod."""
 
 APP = """
 import socket
@@ -67,7 +69,7 @@ def webserver(
             "mpm": {
                 "type": "Event",
                 "startServers": 2,
-                "threadsPerChild": 8,
+                "threadsPerChild": SLOTS,
                 "threadLimit": 16,
                 "maxRequestWorkers": 128,
                 **(mpm or {}),

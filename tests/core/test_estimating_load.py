@@ -46,6 +46,13 @@ class Counters:
         self.now += seconds
         return observe(load, [self.line()], self.busy, self.slots - self.busy, self.queue, self.now)
 
+    def steadily(self, load: Load, seconds: int, requests: int, seconds_each: float) -> Load:
+        """So many requests in each second."""
+        for _ in range(seconds):
+            self.serve(requests, seconds_each)
+            load = self.tick(load)
+        return load
+
     def serve(self, requests: int, seconds_each: float) -> None:
         self.accesses += requests
         self.busy_ms += round(requests * seconds_each * 1000)
@@ -53,9 +60,7 @@ class Counters:
 
 def test_a_steady_stream_is_arrivals_times_service_time() -> None:
     pod, load = Counters(busy=10), Load()
-    for _ in range(60):
-        pod.serve(100, 0.1)
-        load = pod.tick(load)
+    load = pod.steadily(load, 60, 100, 0.1)
     assert load.rate == pytest.approx(100)
     assert load.service_seconds == pytest.approx(0.1)
     assert load.offered == pytest.approx(10)
@@ -145,41 +150,30 @@ def test_long_requests_count_before_the_first_of_them_ends() -> None:
 
 def test_a_restart_of_the_pod_counts_nothing_backwards() -> None:
     pod, load = Counters(busy=10), Load()
-    for _ in range(30):
-        pod.serve(100, 0.1)
-        load = pod.tick(load)
+    load = pod.steadily(load, 30, 100, 0.1)
     pod.boot, pod.accesses, pod.busy_ms = "b", 0, 0
     load = pod.tick(load)
-    for _ in range(30):
-        pod.serve(100, 0.1)
-        load = pod.tick(load)
+    load = pod.steadily(load, 30, 100, 0.1)
     assert load.offered == pytest.approx(10, rel=0.05)
 
 
 def test_a_jump_is_known_after_two_seconds() -> None:
     pod, load = Counters(busy=6), Load()
-    for _ in range(60):
-        pod.serve(60, 0.1)
-        load = pod.tick(load)
+    load = pod.steadily(load, 60, 60, 0.1)
     pod.busy = 25
-    for _ in range(3):
-        pod.serve(300, 0.1)
-        load = pod.tick(load)
+    load = pod.steadily(load, 3, 300, 0.1)
     assert load.offered == pytest.approx(30, rel=0.05)
 
 
 def test_the_rate_of_quick_requests_is_not_that_of_the_slow_ones_which_follow_them() -> None:
     """1,600 a second of 1 ms, then 250 a second of 150 ms; in the second between them there are both."""
     pod, load = Counters(slots=40), Load()
-    for _ in range(3):
-        pod.serve(1600, 0.001)
-        load = pod.tick(load)
+    load = pod.steadily(load, 3, 1600, 0.001)
     pod.busy = 40
     pod.serve(1500, 0.001)
     pod.serve(60, 0.15)
     load = pod.tick(load)
-    pod.serve(250, 0.15)
-    load = pod.tick(load)
+    load = pod.steadily(load, 1, 250, 0.15)
     assert load.offered == pytest.approx(250 * 0.15, rel=0.1)
 
 
@@ -229,9 +223,7 @@ def test_lines_that_come_too_fast_are_not_divided_by_their_tiny_interval() -> No
 
 def test_clients_that_wait_before_they_ask_again_show_as_a_queue_that_stands_still() -> None:
     pod, load = Counters(slots=5, busy=5, queue=35), Load()
-    for _ in range(6):
-        pod.serve(100, 0.05)
-        load = pod.tick(load)
+    load = pod.steadily(load, 6, 100, 0.05)
     assert load.held_back >= 4
     pod.queue = 70
     pod.serve(100, 0.05)
@@ -240,9 +232,7 @@ def test_clients_that_wait_before_they_ask_again_show_as_a_queue_that_stands_sti
 
 def test_a_silent_pod_keeps_its_last_load() -> None:
     pod, load = Counters(busy=10), Load()
-    for _ in range(30):
-        pod.serve(100, 0.1)
-        load = pod.tick(load)
+    load = pod.steadily(load, 30, 100, 0.1)
     silent = pod.line()
     for second in range(1, 60):
         load = observe(load, [silent], 10, 15, 0, pod.now + second)

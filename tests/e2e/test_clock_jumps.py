@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from soak.stage import Stage, clients, prepare, watched
+from soak.stage import SLOTS, Stage, clients, prepare, watched
 from testcluster import definition, packages
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_a_jump_of_an_hour_and_back_changes_nothing(
         watched(stage),
     ):
         scaling = {"scaleDownStabilizationSeconds": WINDOW}
-        prepare(stage, mpm={"maxRequestWorkers": MOST * 8}, scaling=scaling)
+        prepare(stage, mpm={"maxRequestWorkers": MOST * SLOTS}, scaling=scaling)
         record = stage.record
         with clients(stage, count=100, period=0.4, milliseconds=150):
             stage.until("all pods", lambda: record.replicas[-1][1] == MOST, 60)

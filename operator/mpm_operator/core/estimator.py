@@ -115,16 +115,20 @@ class Load(Struct, frozen=True):
         return sqrt(max(self.rate, self.variance) / (2 * self.rate_seconds)) * self.service_seconds
 
     @property
+    def counted(self) -> float:
+        """Erlangs that arrive, by Little's law."""
+        return self.rate * self.service_seconds
+
+    @property
     def lasts(self) -> bool:
         """Whether slots that are always busy tell more of the load than what arrives."""
         # Only where it is more than chance: the greater of two noisy means would always be too much.
-        chance = SURE_SIGMAS * sqrt(self.inside / (2 * self.rate_seconds))
-        return self.inside > self.rate * self.service_seconds + chance
+        return self.inside > self.counted + SURE_SIGMAS * sqrt(self.inside / (2 * self.rate_seconds))
 
     @property
     def offered(self) -> float:
         """Offered load in erlangs."""
-        return self.inside if self.lasts else self.rate * self.service_seconds
+        return self.inside if self.lasts else self.counted
 
 
 def observe(

@@ -120,9 +120,8 @@ def by_load(
     sure = offered + SURE_DEVIATIONS * load.deviation
     surely = computing * sure / offered if offered > 0 else 0.0
     keep = max(staff(sure, slots, burst, percent, pooled), _by_cpu(surely, seen.cpus))
-    known = f"{load.rate:.1f} requests/s x {load.service_seconds * 1000:.0f} ms"
-    if load.lasts:
-        known = "always busy"
+    arriving = f"{load.rate:.1f} requests/s x {load.service_seconds * 1000:.0f} ms"
+    known = "always busy" if load.lasts else arriving
     why = (
         f"{plural(want, 'pod')} for a load of {offered:.1f} slots ({known}, {seen.queue} waiting): "
         f"at most {percent} % have to wait"
